@@ -1,0 +1,18 @@
+"""What every test may ask for."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def data_dir() -> Path:
+    """The folder of real data: $EDGESTREAM_DATA, or ../shared/data beside the checkout."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("EDGESTREAM_DATA", beside))
+    if not (folder / "README.md").is_file():
+        pytest.skip(f"no real data in {folder} (set EDGESTREAM_DATA)")
+    return folder

@@ -1,0 +1,1 @@
+"""The science: structures, descriptors, spectra and how well they agree."""
