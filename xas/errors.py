@@ -15,6 +15,7 @@
     |   `-- OutputExists      a file in the way: --overwrite or --resume
     |-- Retry             nothing is wrong with the input: try again later (exit code 3)
     |   |-- ServerUnreachable the Redis or Valkey server does not answer
+    |   |-- RunForgotten      the server came back without frames it had accepted: push them again
     |   `-- Backpressure      the run holds as many bytes as it may; the writer is behind
     `-- Stop              this process must not go on (exit code 4)
         |-- Fenced            another producer or writer has taken over
@@ -91,6 +92,10 @@ class ServerUnreachable(Retry):
     """The Redis or Valkey server does not answer."""
 
 
+class RunForgotten(Retry):
+    """The server came back without the run, or without frames that it had accepted."""
+
+
 class Backpressure(Retry):
     """The run holds as many uncommitted bytes as it may."""
 
@@ -107,6 +112,8 @@ class Fenced(Stop):
 
 class StorageFailed(Stop):
     """The disk is full or refuses to write; nothing was acknowledged."""
+
+    exit_code = 3  # with space on the disk, the same run can be resumed
 
 
 class WorkerUnfit(Stop):

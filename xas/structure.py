@@ -32,7 +32,7 @@ class StructureBatch:
     numbers    (n_atoms,) uint8, atomic numbers
     positions  (n_atoms, 3) float32, angstrom
     offsets    (n_structures + 1,) int64; structure i owns the atoms offsets[i]:offsets[i + 1]
-    cells      (n_structures, 3, 3) float64, angstrom, lattice vectors in rows; None: no cell anywhere
+    cells      (n_structures, 3, 3) float64, angstrom, lattice vectors in rows; None: no cells
     pbc        (n_structures, 3) bool; None: periodic nowhere
     """
 
@@ -68,6 +68,10 @@ class StructureBatch:
     def __iter__(self) -> Iterator[StructureBatch]:
         """Each structure as a batch of one."""
         return (self[i : i + 1] for i in range(len(self)))
+
+    def take(self, indices: NDArray[np.integer[Any]]) -> StructureBatch:
+        """Some structures, in the given order, as a copy."""
+        return StructureBatch.concatenate([self[int(i) : int(i) + 1] for i in indices])
 
     @classmethod
     def from_arrays(
@@ -107,7 +111,8 @@ class StructureBatch:
     @classmethod
     def from_atoms(cls, structures: AtomsLike | Iterable[AtomsLike]) -> StructureBatch:
         """Take one ``ase.Atoms`` or an iterable of them."""
-        atoms: list[Any] = [structures] if hasattr(structures, "numbers") else list(structures)  # type: ignore[arg-type]
+        given: Any = structures
+        atoms: list[Any] = [given] if hasattr(given, "numbers") else list(given)
         if not atoms:
             return EMPTY
         sizes = [len(a.numbers) for a in atoms]

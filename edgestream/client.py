@@ -1,0 +1,242 @@
+"""The Python face of the service: connect, open a run, push frames, read the result."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgestream.local import LocalService, ServiceOptions
+from edgestream.prediction import Absorbers, as_batch, open_run, read_absorbers
+from stream.broker import RunState
+from stream.messages import RunSpec, check_run_name
+from stream.producer import Policy, Producer
+from stream.redis_broker import RedisBroker
+from stream.result_file.reader import RunFile
+from stream.settings import Settings
+from stream.sources.dynamics import Observer
+from stream.sources.frames import FrameChunk
+from xas.errors import Retry, RunRefused
+from xas.structure import AtomsLike, StructureBatch
+
+POLL_S = 0.05
+
+
+def connect(
+    url: str | None = None,
+    *,
+    out: str | Path = ".",
+    workers: int | None = None,
+    device: str = "cpu",
+    models: Path | None = None,
+    settings: Settings | None = None,
+) -> EdgeStream:
+    """A service to push runs through: the one at ``url``, or one of its own on this machine.
+
+    ``url`` None: $EDGESTREAM_URL where it is set, else an embedded server, workers and a writer
+    into ``out`` are started, and stopped with the ``with`` block. Raises ServerUnreachable.
+    """
+    url = url or os.environ.get("EDGESTREAM_URL") or None
+    options = ServiceOptions(
+        url=url,
+        out=None if url else Path(out),
+        workers=0 if url else workers,
+        device=device,
+        models=models,
+        settings=settings or Settings(),
+    )
+    return EdgeStream(LocalService(options).start())
+
+
+def file_of(state: RunState) -> Path:
+    """The file of a run; RunRefused, naming host and path, where it cannot be reached from here."""
+    if not state.file:
+        raise RunRefused(f"run {state.run!r} has no file: no writer took it on, or no frame came")
+    if not Path(state.file).exists():
+        raise RunRefused(
+            f"the file of run {state.run!r} lies on {state.host}: {state.file}"
+            + (" (gone)" if state.host == socket.gethostname() else "")
+        )
+    return Path(state.file)
+
+
+class EdgeStream:
+    """A connection; ``close`` or the end of a ``with`` block also drains what is its own."""
+
+    def __init__(self, service: LocalService) -> None:
+        self._service = service
+
+    @property
+    def broker(self) -> RedisBroker:
+        """What stands behind: for tools that need more than runs."""
+        return self._service.broker
+
+    def run(
+        self,
+        name: str,
+        model: str = "fe-k",
+        *,
+        absorber: str | None = None,
+        timestep_fs: float | None = None,
+        time_units: str = "frame",
+        priority: str = "live",
+        title: str = "",
+        sample: str = "",
+        keep_structures: bool = True,
+        resume: bool = False,
+        policy: Policy = "block",
+        deadline_s: float | None = 600.0,
+    ) -> Run:
+        """Open a run; it is sealed at the end of its ``with`` block.
+
+        timestep_fs: time between frames, where pushes give no times of their own. resume: go on
+        with a run that has frames already; ``run.next_index`` tells with which. policy: what
+        happens when the service is behind (see Producer). Raises RunRefused.
+        """
+        spec = RunSpec(
+            model=model,
+            absorber=absorber,
+            priority=priority,
+            time_units="fs" if timestep_fs is not None else time_units,
+            title=title,
+            sample=sample,
+            keep_structures=keep_structures,
+        )
+        producer = Producer(
+            self.broker,
+            check_run_name(name),
+            spec,
+            settings=self._service.options.settings,
+            resume=resume,
+            policy=policy,
+            deadline_s=deadline_s,
+        )
+        return Run(producer, self.broker, self._service.watch, timestep_fs)
+
+    def runs(self) -> list[RunState]:
+        """Every run that the service knows."""
+        return self.broker.runs()
+
+    def close(self) -> None:
+        """Disconnect; a service of our own finishes what it has accepted."""
+        self._service.stop()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+
+class Run:
+    """An open run of ours. Its ``with`` block seals it, unless an exception leaves the block."""
+
+    def __init__(
+        self,
+        producer: Producer,
+        broker: RedisBroker,
+        watch: Callable[[], None],
+        timestep_fs: float | None,
+    ) -> None:
+        self._producer, self._broker, self._watch = producer, broker, watch
+        self._timestep_fs = timestep_fs
+
+    @property
+    def name(self) -> str:
+        """The run's name."""
+        return self._producer.run
+
+    @property
+    def next_index(self) -> int:
+        """The index that the next frame will have."""
+        return self._producer.next_index
+
+    def push(
+        self,
+        atoms: AtomsLike | Iterable[AtomsLike] | StructureBatch,
+        *,
+        times: Iterable[float] | float | None = None,
+        absorbers: Absorbers | None = None,
+    ) -> None:
+        """Push one structure or several; returns when the service holds them.
+
+        times: in the run's units; absorbers: one list of atom indices a structure.
+        """
+        batch = as_batch(atoms)
+        sites, symbol = read_absorbers(batch, absorbers)
+        if symbol not in (None, self._producer.spec.absorber):
+            raise RunRefused(f"run {self.name!r}: name an absorbing element when the run is opened")
+        self._producer.push(batch, self._times(times, len(batch)), sites)
+
+    def _times(self, times: Iterable[float] | float | None, n: int) -> NDArray[np.float64] | None:
+        if times is None:
+            if self._timestep_fs is None:
+                return None
+            return self._timestep_fs * np.arange(self.next_index, self.next_index + n, dtype=float)
+        given = np.atleast_1d(np.asarray(times, dtype=np.float64))
+        if len(given) != n:
+            raise RunRefused(f"run {self.name!r}: {len(given)} times for {n} structures")
+        return given
+
+    def observe(self, atoms: AtomsLike, clock: Callable[[], float] | None = None) -> Observer:
+        """A callable that pushes the atoms as they are: ``dyn.attach(run.observe(atoms), 10)``.
+
+        clock: returns the time in the run's units.
+        """
+        return Observer(atoms, self._push_chunk, clock)
+
+    def _push_chunk(self, chunk: FrameChunk) -> None:
+        self.push(chunk.structures, times=chunk.times_fs)
+
+    def seal(self, *, interrupted: bool = False) -> int:
+        """End the run after the frames pushed so far; how many they are."""
+        return self._producer.seal(interrupted=interrupted)
+
+    def state(self) -> RunState:
+        """What the service knows of the run; Retry where it has forgotten it."""
+        state = self._broker.run(self.name)
+        if state is None:
+            raise Retry(f"the server does not know run {self.name!r} (any more)")
+        return state
+
+    def result(self, timeout_s: float | None = None) -> RunFile:
+        """Wait until the file is complete and open it.
+
+        Retry where ``timeout_s`` passed; RunRefused, naming host and path, where the file lies on
+        another machine.
+        """
+        end = None if timeout_s is None else time.monotonic() + timeout_s
+        while not (state := self.state()).finished:
+            self._watch()
+            if state.refusal:
+                raise RunRefused(f"run {self.name!r}: {state.refusal}")
+            if end is not None and time.monotonic() > end:
+                raise Retry(
+                    f"run {self.name!r}: {state.watermark} of {state.next_index} frames on disk"
+                )
+            time.sleep(POLL_S)
+        return open_run(file_of(state))
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        if kind is None:
+            self.seal()

@@ -1,0 +1,145 @@
+"""A trajectory into a run: what ``run`` and ``push`` have in common."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from stream.producer import Producer
+from stream.sources.frames import FrameChunk
+from stream.sources.trajectory import TrajectorySource, open_trajectory
+from xas.edges import element_symbol
+from xas.errors import BadStructure, BadTrajectory
+from xas.structure import Sites, StructureBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trajectory:
+    """A trajectory and how to read it; ``path`` "-" is extxyz on standard input."""
+
+    path: str
+    every: int = 1
+    timestep_fs: float | None = None
+    topology: Path | None = None
+    types: Mapping[int, str] | None = None
+    absorbers: Sequence[int] | None = None
+
+    @property
+    def is_pipe(self) -> bool:
+        """Whether it can be read only once."""
+        return self.path == "-"
+
+    def open(self, first: int = 0) -> TrajectorySource:
+        """Open it behind its first selected frames; BadTrajectory."""
+        return open_trajectory(
+            self.path,
+            every=self.every,
+            timestep_fs=self.timestep_fs,
+            topology=self.topology,
+            types=self.types,
+            first=first,
+        )
+
+    def sites(self, structures: StructureBatch) -> Sites | None:
+        """The chosen atoms of every frame; None: all of the model's element.
+
+        BadStructure for an index that no frame has.
+        """
+        if self.absorbers is None:
+            return None
+        smallest = int(np.diff(structures.offsets).min(initial=0))
+        if max(self.absorbers) >= smallest:
+            raise BadStructure(
+                f"{self.path}: --absorber {max(self.absorbers)}, but there are frames of "
+                f"{smallest} atoms (the first atom is 0)"
+            )
+        n, own = len(structures), np.asarray(self.absorbers, dtype=np.int64)
+        return Sites(np.repeat(np.arange(n), len(own)), np.tile(own, n))
+
+
+class Opened:
+    """A trajectory whose first chunk has been looked at, so that bad input is known early."""
+
+    def __init__(self, trajectory: Trajectory, first: int = 0) -> None:
+        self._trajectory = trajectory
+        self._source = trajectory.open(first)
+        self._fault: BadTrajectory | None = None
+        self._head = self._read()
+
+    @property
+    def time_units(self) -> str:
+        """What its frames' times are: "fs", or "frame" where only their order is known."""
+        return "frame" if self._head is None or self._head.times_fs is None else "fs"
+
+    @property
+    def n_frames_hint(self) -> int | None:
+        """How many selected frames there may be."""
+        return self._source.n_frames_hint
+
+    def _read(self) -> FrameChunk | None:
+        try:
+            return next(self._source, None)
+        except BadTrajectory as error:
+            self._fault = error
+            return None
+
+    def __iter__(self) -> Iterator[FrameChunk]:
+        """All chunks; then BadTrajectory where the file ended badly."""
+        while self._head is not None:
+            chunk, self._head = self._head, None
+            yield chunk
+            self._head = self._read()
+        if self._fault is not None:
+            raise self._fault
+
+    def require_frames(self) -> None:
+        """BadTrajectory where there is not a single frame."""
+        if self._head is None:
+            raise self._fault or BadTrajectory(f"{self._trajectory.path}: no frames in it")
+
+    def close(self) -> None:
+        """Close the file."""
+        self._source.close()
+
+
+def require_absorber(trajectory: Trajectory, element: int) -> None:
+    """BadStructure where no frame of a file has the absorbing element.
+
+    Reads until the first that has: usually the very first frame. A pipe is taken as it comes.
+    """
+    if trajectory.is_pipe or trajectory.absorbers is not None:
+        return
+    opened = Opened(trajectory)
+    try:
+        opened.require_frames()
+        if not any((chunk.structures.numbers == element).any() for chunk in opened):
+            symbol = element_symbol(element)
+            raise BadStructure(
+                f"{trajectory.path}: no {symbol} atom in any frame, nothing to predict: "
+                "take a model of another element, or name atoms with --absorber"
+            )
+    finally:
+        opened.close()
+
+
+def feed(
+    opened: Opened,
+    trajectory: Trajectory,
+    producer: Producer,
+    stop: threading.Event,
+    after_chunk: Callable[[], None],
+) -> bool:
+    """Push chunk by chunk until the end (True) or until stopped (False).
+
+    BadTrajectory after all good frames of a file that breaks off.
+    """
+    for chunk in opened:
+        if stop.is_set():
+            return False
+        producer.push(chunk.structures, chunk.times_fs, trajectory.sites(chunk.structures))
+        after_chunk()
+    return not stop.is_set()

@@ -1,0 +1,165 @@
+"""A whole service on one machine: server, workers and writer, started and stopped together."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from edgestream.embedded import EmbeddedServer
+from stream.redis_broker import RedisBroker
+from stream.service import say
+from stream.settings import Settings
+from stream.supervisor import Supervisor, cores
+from xas.errors import Reject, Retry
+
+DEFAULTS = Settings()
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceOptions:
+    """What to start. ``url`` None: a server of our own; ``workers`` None: as many as fit here.
+
+    ``out`` None: no writer of ours. On somebody else's server only what is missing is started.
+    """
+
+    url: str | None = None
+    out: Path | None = None
+    workers: int | None = None
+    device: str = "cpu"
+    models: Path | None = None
+    server: str | None = None
+    data_dir: Path | None = None
+    port: int = 0
+    settings: Settings = DEFAULTS
+
+
+class LocalService:
+    """Starts what the options ask for; everything ends with this process, however it ends."""
+
+    def __init__(self, options: ServiceOptions, *, tell: Callable[[str], None] = say) -> None:
+        self.options = options
+        self._tell = tell
+        self._server: EmbeddedServer | None = None
+        self._supervisor = Supervisor(tell=tell)
+        self.url = options.url or ""
+        self._broker: RedisBroker | None = None
+
+    @property
+    def broker(self) -> RedisBroker:
+        """The broker, once started."""
+        assert self._broker is not None, "start the service first"
+        return self._broker
+
+    @property
+    def server(self) -> EmbeddedServer | None:
+        """The server, where it is ours."""
+        return self._server
+
+    def start(self) -> Self:
+        """Start; whatever was started is stopped again where a part fails."""
+        try:
+            self._start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def _start(self) -> None:
+        o = self.options
+        if o.url is None:
+            self._server = EmbeddedServer(server=o.server, data_dir=o.data_dir, port=o.port)
+            self._server.start()
+            self.url = self._server.url
+        self._broker = RedisBroker(self.url, o.settings)
+        self._broker.check_version()
+        if o.out is not None and not all(s.writer_alive for s in self._broker.shards()):
+            self.start_writer(o.out)
+        for number in range(self._workers_to_start()):
+            self.start_worker(number)
+
+    def _workers_to_start(self) -> int:
+        if self.options.workers is not None:
+            return self.options.workers
+        if self.options.url is not None and self.broker.workers():
+            return 0
+        return max(1, cores() - 1)
+
+    def start_writer(self, out: Path) -> None:
+        """Start the writer of the one shard."""
+        self._supervisor.add("writer", [*self._command("writer"), "--out", str(out)])
+
+    def start_worker(self, number: int) -> None:
+        """Start one more worker."""
+        command = [*self._command("worker"), "--device", self.options.device]
+        if self.options.models is not None:
+            command += ["--models", str(self.options.models)]
+        self._supervisor.add(f"worker {number}", [*command, "--name", f"w{number}"])
+
+    def _command(self, role: str) -> list[str]:
+        command = [sys.executable, "-m", "edgestream", role, "--redis-url", self.url]
+        return [*command, "--follow-parent", *settings_as_options(self.options.settings)]
+
+    def watch(self) -> None:
+        """Start again who died; raise where no worker or no writer can be kept running."""
+        self._supervisor.watch()
+        for role in ("writer", "worker"):
+            failures = self._supervisor.failures(role)
+            if failures and not self._supervisor.alive(role):
+                raise ServiceFailed(failures[-1])
+
+    def pids(self, role: str = "") -> list[int]:
+        """Process ids of our writer and workers."""
+        return self._supervisor.pids(role)
+
+    def stop(self) -> None:
+        """Workers finish the batch in hand, the writer what is in the stream, then all end."""
+        self._supervisor.stop("worker")
+        self._supervisor.stop("writer")
+        if self._broker is not None:
+            self._broker.close()
+        if self._server is not None:
+            self._server.stop()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.stop()
+
+
+class ServiceFailed(Retry):
+    """A worker or the writer cannot be kept running; its last words say why."""
+
+
+def settings_as_options(settings: Settings) -> Sequence[str]:
+    """What differs from the defaults, as ``--set name=value``."""
+    changed = (
+        (f.name, getattr(settings, f.name))
+        for f in fields(settings)
+        if getattr(settings, f.name) != getattr(DEFAULTS, f.name)
+    )
+    return [word for name, value in changed for word in ("--set", f"{name}={value}")]
+
+
+def settings_from_options(words: Sequence[str]) -> Settings:
+    """The inverse; Reject names the settings there are."""
+    kinds = {name: type(getattr(DEFAULTS, name)) for name in (f.name for f in fields(Settings))}
+    values: dict[str, float] = {}
+    for word in words:
+        name, _, text = word.partition("=")
+        try:
+            values[name] = kinds[name](text)
+        except (KeyError, ValueError):
+            raise Reject(
+                f"--set {word!r}: takes NAME=NUMBER with a name of {', '.join(kinds)}"
+            ) from None
+    return Settings(**values)  # type: ignore[arg-type]

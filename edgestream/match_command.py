@@ -1,0 +1,54 @@
+"""``edgestream match``: a measured spectrum against a run or a file of structures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from edgestream.feeding import Trajectory
+from edgestream.match import Match, match
+from edgestream.predict_command import predict_file
+from edgestream.prediction import open_run
+from stream.sources.measured import MeasuredSpectrum, read_measured
+from xas.errors import BadSpectrum
+
+Array = NDArray[np.float64]
+
+
+def match_file(
+    measured: Path, predicted: Path, *, model: str, models: Path | None, plot: Path | None
+) -> Match:
+    """The agreement; BadSpectrum for another element, or for a run without spectra."""
+    spectrum = read_measured(measured)
+    if predicted.suffix == ".h5":
+        energy, intensity, errors = _average_of_run(predicted, spectrum)
+    else:
+        energy, intensity, errors = _average_of_structures(predicted, model, models)
+    found = match(spectrum, energy, intensity, errors)
+    if plot is not None:
+        from edgestream.pictures import draw_match
+
+        draw_match(found, predicted, plot)
+    return found
+
+
+def _average_of_run(path: Path, measured: MeasuredSpectrum) -> tuple[Array, Array, Array]:
+    with open_run(path) as file:
+        element = file.header.element
+        if measured.element not in (None, "", element):
+            raise BadSpectrum(f"{measured.name} is of {measured.element}, {path} of {element}")
+        average = file.average
+        if not average.n:
+            raise BadSpectrum(f"{path} has no predicted frame yet")
+        return file.energy, average.intensity, average.errors
+
+
+def _average_of_structures(
+    path: Path, model: str, models: Path | None
+) -> tuple[Array, Array, Array]:
+    spectra = predict_file(Trajectory(path=str(path)), model, None, device="cpu", models=models)
+    # errors of one model do not average out over structures
+    errors = spectra.errors.mean(axis=0, dtype=np.float64)
+    return spectra.energy, spectra.intensity.mean(axis=0, dtype=np.float64), errors

@@ -1,0 +1,49 @@
+"""``edgestream predict``: structures of a file, in this process."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+
+from edgestream.feeding import Opened, Trajectory
+from edgestream.models import load_predictor
+from edgestream.prediction import Spectra, spectra_of
+from edgestream.quantities import element_or_none
+from workers.predictor import Prediction, Predictor
+from xas.errors import BadStructure
+from xas.structure import Sites
+
+
+def predict_file(
+    trajectory: Trajectory, model: str, absorber: str | None, *, device: str, models: Path | None
+) -> Spectra:
+    """Spectra of every absorber in every structure; BadStructure names the first faulty one."""
+    predictor = load_predictor(model, models, device)
+    opened = Opened(trajectory)
+    opened.require_frames()
+    parts: list[Spectra] = []
+    frames = 0
+    for chunk in opened:
+        sites = trajectory.sites(chunk.structures)
+        prediction = predictor.predict(chunk.structures, sites, element_or_none(absorber))
+        if prediction.reasons:
+            i = min(prediction.reasons)
+            raise BadStructure(f"{trajectory.path}, frame {frames + i}: {prediction.reasons[i]}")
+        parts.append(_shifted(predictor, prediction, frames))
+        frames += len(chunk.structures)
+    return Spectra(
+        energy=predictor.energy,
+        intensity=np.concatenate([p.intensity for p in parts]),
+        errors=np.concatenate([p.errors for p in parts]),
+        novelty=np.concatenate([p.novelty for p in parts]),
+        structure=np.concatenate([p.structure for p in parts]),
+        atom=np.concatenate([p.atom for p in parts]),
+        model=predictor.manifest.reference,
+    )
+
+
+def _shifted(predictor: Predictor, prediction: Prediction, frames: int) -> Spectra:
+    sites = Sites(prediction.sites.structure + frames, prediction.sites.atom)
+    return spectra_of(predictor, replace(prediction, sites=sites))

@@ -1,0 +1,89 @@
+"""``edgestream push``: a trajectory into a running service."""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass
+from typing import get_args
+
+import msgspec
+
+from edgestream.feeding import Opened, Trajectory, feed
+from edgestream.progress import Progress
+from stream.messages import RunSpec
+from stream.producer import Policy, Producer
+from stream.redis_broker import RedisBroker
+from stream.settings import Settings
+from xas.errors import BadTrajectory, Reject
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pushed:
+    """What ``edgestream push`` says at its end."""
+
+    run: str
+    frames: int
+    new_frames: int
+    seconds: float
+    sealed: bool
+    fault: str
+
+
+def push_trajectory(
+    trajectory: Trajectory,
+    run: str,
+    spec: RunSpec,
+    *,
+    url: str,
+    settings: Settings,
+    resume: bool,
+    policy: str,
+    progress: Progress,
+    stop: threading.Event,
+) -> Pushed:
+    """Push until the end of the file, and seal; interrupted, the run stays open for --resume.
+
+    ServerUnreachable at once where no server answers; later it is waited for.
+    """
+    if policy not in get_args(Policy):
+        raise Reject(f"--policy {policy!r} is none of {', '.join(get_args(Policy))}")
+    broker = RedisBroker(url, settings)
+    broker.check_version()
+    opened = Opened(trajectory)
+    opened.require_frames()
+    started = time.monotonic()
+    producer = Producer(
+        broker,
+        run,
+        msgspec.structs.replace(spec, time_units=opened.time_units),
+        settings=settings,
+        resume=resume,
+        policy=policy,  # type: ignore[arg-type]
+        tell=progress.tell,
+    )
+    skipped = producer.next_index
+    if skipped:
+        opened.close()
+        opened = Opened(trajectory, first=skipped)
+    hint = opened.n_frames_hint
+
+    def show() -> None:
+        progress.update(producer.next_index, None if hint is None else hint + skipped)
+
+    fault, complete = "", False
+    try:
+        complete = feed(opened, trajectory, producer, stop, show)
+    except BadTrajectory as error:
+        fault = str(error)
+    if complete or fault:
+        producer.seal(interrupted=not complete)
+    broker.close()
+    return Pushed(
+        run=run,
+        frames=producer.next_index,
+        new_frames=producer.next_index - skipped,
+        seconds=time.monotonic() - started,
+        sealed=complete,
+        fault=fault,
+    )

@@ -1,0 +1,249 @@
+"""``edgestream run``: a trajectory in, a result file out, on this machine."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from edgestream.client import file_of
+from edgestream.feeding import Opened, Trajectory, feed, require_absorber
+from edgestream.local import LocalService, ServiceOptions
+from edgestream.models import open_store
+from edgestream.progress import Progress
+from stream.broker import RunState
+from stream.messages import RunSpec, check_run_name
+from stream.producer import Producer
+from stream.result_file.reader import RunFile
+from stream.service import StopSignal
+from xas.edges import atomic_number
+from xas.errors import BadTrajectory, OutputExists, Reject, Retry, RunRefused
+
+POLL_S = 0.05
+ADOPTION_TIMEOUT_S = 30.0
+SAMPLED_ROWS = 10_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunRequest:
+    """What ``edgestream run`` was asked for."""
+
+    trajectory: Trajectory
+    out: Path
+    spec: RunSpec
+    service: ServiceOptions
+    resume: bool = False
+    overwrite: bool = False
+
+    @property
+    def run(self) -> str:
+        """The run's name: that of the file."""
+        return self.out.name.removesuffix(".h5")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What ``edgestream run`` says at its end; uncertainty: percent of the spectrum, one sigma."""
+
+    file: str
+    frames: int
+    sites: int
+    dead_letters: int
+    seconds: float
+    frames_per_s: float
+    median_uncertainty_percent: float | None
+    model: str
+    interrupted: bool
+    fault: str
+    first_reasons: list[str]
+
+
+def run_trajectory(request: RunRequest, progress: Progress, stop: StopSignal) -> Summary:
+    """Predict a trajectory through a service of our own (or a running one) and wait for the file.
+
+    Stopped early, it drains what was accepted and finishes the file. Raises Reject for bad input
+    before anything is written; a trajectory that breaks off is reported in the summary.
+    """
+    check_output(request)
+    manifest = open_store(request.service.models).get(request.spec.model).manifest
+    trajectory = request.trajectory
+    if request.spec.absorber is None:
+        require_absorber(trajectory, atomic_number(manifest.element))
+    opened = Opened(trajectory)
+    opened.require_frames()
+    if request.overwrite:
+        remove_run(request.out)
+    started = time.monotonic()
+    spec = msgspec.structs.replace(request.spec, time_units=opened.time_units)
+    with LocalService(request.service, tell=progress.tell) as service:
+        progress.tell(f"run {request.run!r}: {service.url}")
+        producer = Producer(
+            service.broker,
+            request.run,
+            spec,
+            settings=request.service.settings,
+            resume=request.resume,
+            deadline_s=None,
+            tell=progress.tell,
+            sleep=stop_aware_sleep(service),
+        )
+        producer.next_index = adopted_index(service, request.run, producer)
+        skipped = producer.next_index
+        if skipped:
+            progress.tell(f"run {request.run!r}: {skipped} frames are there; going on")
+            opened.close()
+            opened = Opened(trajectory, first=skipped)
+        total = None if opened.n_frames_hint is None else opened.n_frames_hint + skipped
+        watcher = _Watcher(service, producer, progress, total)
+        fault = ""
+        try:
+            complete = feed(opened, trajectory, producer, stop, watcher.look)
+        except BadTrajectory as error:
+            fault, complete = str(error), False
+        sealed = producer.seal(interrupted=not complete)
+        state = watcher.wait_until_finished()
+    path = file_of(state)
+    seconds = time.monotonic() - started
+    return replace(
+        summarise(path, seconds, sealed - skipped), interrupted=not complete, fault=fault
+    )
+
+
+def check_output(request: RunRequest) -> None:
+    """OutputExists or RunRefused for a file that cannot be written, before anything is done."""
+    out = request.out
+    if out.suffix != ".h5":
+        raise RunRefused(f"-o {out}: result files end in .h5")
+    check_run_name(request.run)
+    if request.resume and request.trajectory.is_pipe:
+        raise Reject("--resume: standard input cannot be read again from its beginning")
+    if out.exists() and not (request.resume or request.overwrite):
+        raise OutputExists(f"{out} exists: --resume goes on with it, --overwrite replaces it")
+    if request.resume and out.exists():
+        with RunFile(out) as file:
+            if file.sealed:
+                raise OutputExists(f"{out} is complete with {file.n_frames} frames")
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        probe = out.parent / f".{out.name}.probe"
+        probe.touch()
+        probe.unlink()
+    except OSError as error:
+        raise Reject(f"{out.parent} cannot be written: {error.strerror}") from None
+
+
+def remove_run(out: Path) -> None:
+    """Remove a result file and its segments."""
+    out.unlink(missing_ok=True)
+    shutil.rmtree(out.with_name(out.name.removesuffix(".h5") + ".segments"), ignore_errors=True)
+
+
+def stop_aware_sleep(service: LocalService) -> Any:
+    """A sleep that looks after the service, so that a producer never waits for dead workers."""
+
+    def sleep(seconds: float) -> None:
+        service.watch()
+        time.sleep(seconds)
+
+    return sleep
+
+
+def adopted_index(service: LocalService, run: str, producer: Producer) -> int:
+    """Wait until the writer has taken the run on; the first frame that it lacks."""
+    end = time.monotonic() + ADOPTION_TIMEOUT_S
+    while time.monotonic() < end:
+        service.watch()
+        state = service.broker.run(run)
+        if state is not None and state.refusal:
+            raise RunRefused(f"run {run!r}: {state.refusal}")
+        if state is not None and state.file:
+            return max(state.next_index, producer.next_index)
+        time.sleep(0.01)
+    raise Retry(f"run {run!r}: no writer takes it on; start one: edgestream writer --out DIR")
+
+
+class _Watcher:
+    """Looks after the service and the progress while frames travel."""
+
+    def __init__(
+        self, service: LocalService, producer: Producer, progress: Progress, total: int | None
+    ) -> None:
+        self._service, self._producer = service, producer
+        self._progress, self._total = progress, total
+        self._next = 0.0
+
+    def look(self) -> None:
+        """After each chunk; does something a few times a second."""
+        if time.monotonic() < self._next:
+            return
+        self._next = time.monotonic() + 0.25
+        self._service.watch()
+        self._show(self._state())
+
+    def _state(self) -> RunState:
+        state = self._service.broker.run(self._producer.run)
+        if state is None:
+            raise Retry(
+                f"the server has lost run {self._producer.run!r}: --resume goes on from its file"
+            )
+        return state
+
+    def _show(self, state: RunState) -> None:
+        backlog = state.next_index - state.watermark
+        dead = f", {state.dead} dead letters" if state.dead else ""
+        total = max(self._total, state.next_index) if self._total else None
+        if state.sealed is not None:
+            total = state.sealed
+        self._progress.update(state.watermark, total, f"backlog {backlog}{dead}")
+
+    def wait_until_finished(self) -> RunState:
+        """Until the file is complete."""
+        trouble = 0
+        while True:
+            self._service.watch()
+            try:
+                state = self._state()
+            except Retry:
+                trouble += 1
+                if trouble > 20 / POLL_S:
+                    raise
+            else:
+                self._show(state)
+                if state.finished:
+                    return state
+            time.sleep(POLL_S)
+
+
+def summarise(path: Path, seconds: float, new_frames: int) -> Summary:
+    """Read the finished file; the median uncertainty is taken over at most 10,000 of its frames."""
+    with RunFile(path) as file:
+        part = slice(None, None, max(1, len(file) // SAMPLED_ROWS))
+        intensity, errors = file.intensity[part], file.errors[part]
+        dead = file.dead_letters
+        models = ", ".join(f"{m.name}@{m.version}" for m in file.models)
+        return Summary(
+            file=str(path),
+            frames=len(file),
+            sites=len(file.sites.frame),
+            dead_letters=len(dead),
+            seconds=seconds,
+            frames_per_s=new_frames / seconds,
+            median_uncertainty_percent=median_uncertainty(intensity, errors),
+            model=models,
+            interrupted=file.interrupted,
+            fault="",
+            first_reasons=[f"frame {index}: {why}" for index, why in dead[:3]],
+        )
+
+
+def median_uncertainty(intensity: Any, errors: Any) -> float | None:
+    """100 * sum(errors) / sum(intensity) of each spectrum, the median; None without spectra."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share = 100.0 * np.asarray(errors).sum(axis=1) / np.asarray(intensity).sum(axis=1)
+    share = share[np.isfinite(share)]
+    return float(np.median(share)) if len(share) else None

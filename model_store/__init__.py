@@ -1,0 +1,1 @@
+"""What a model is, its versions, and how it runs."""

@@ -1,0 +1,1 @@
+"""Messages, broker, producers, result files: how frames travel and where spectra lie."""

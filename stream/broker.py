@@ -1,0 +1,272 @@
+"""The contract between producers, workers and writers, and what every broker promises.
+
+A block of frames is at every moment in exactly one of: the frames stream, the results stream, the
+file. A push happens once or not at all; a completion counts once, whoever brings it first; rows are
+released only by the writer that holds the lease. Two brokers keep the promises: Redis or Valkey
+(``stream.redis_broker``) and memory (``stream.memory_broker``), tested by one suite.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from stream.messages import RunSpec
+
+PRIORITIES = ("live", "bulk")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """A producer's hold on a run; ``next_index`` is that of its next frame."""
+
+    run: str
+    priority: str
+    epoch: int
+    next_index: int
+    watermark: int
+    created: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A block of frames in a worker's hands. ``deliveries`` above 1: others had it before."""
+
+    stream: str
+    id: str
+    run: str
+    first: int
+    n_frames: int
+    payload: bytes
+    deliveries: int = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completion:
+    """What a worker gives back for an entry: one result and the dead letters in it.
+
+    ``n_dead`` frames are in the dead letters; ``model``: the SHA-256 of the bundle, or empty.
+    """
+
+    entry: Entry
+    result: bytes
+    dead: Sequence[bytes] = ()
+    n_dead: int = 0
+    model: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ResultEntry:
+    """A result that waits for the writer; ``held_bytes`` are released with it."""
+
+    id: str
+    run: str
+    first: int
+    n_frames: int
+    payload: bytes
+    held_bytes: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Lease:
+    """A writer's hold on a shard."""
+
+    shard: int
+    owner: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunState:
+    """What the broker knows of a run. ``sealed`` is the number of frames, None while it is open.
+
+    ``file`` and ``host`` say where its rows lie, once a writer has it; ``refusal`` why a writer
+    will not take it.
+    """
+
+    run: str
+    spec: RunSpec
+    run_id: str
+    epoch: int
+    next_index: int
+    watermark: int
+    held_bytes: int
+    sealed: int | None
+    interrupted: bool
+    finished: bool
+    resumed: bool
+    dropped: int
+    dropped_first: float
+    dropped_last: float
+    dead: int
+    opened_at: float
+    file: str
+    host: str
+    refusal: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WorkerState:
+    """A worker's last word about itself."""
+
+    name: str
+    host: str
+    pid: int
+    device: str
+    models: Sequence[str]
+    frames: int
+    sites: int
+    failures: int
+    busy_s: float
+    seen_at: float
+    problem: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ShardState:
+    """Counts of one shard: entries waiting, entries in workers' hands, results not yet on disk."""
+
+    shard: int
+    waiting: Mapping[str, int] = field(default_factory=dict)
+    pending: int = 0
+    results: int = 0
+    dead: int = 0
+    held_bytes: Mapping[str, int] = field(default_factory=dict)
+    writer: str = ""
+    writer_alive: bool = False
+
+
+class ProducerBroker(Protocol):
+    """What a producer may do."""
+
+    def open_run(self, run: str, spec: RunSpec, *, run_id: str, resume: bool) -> Opened:
+        """Raise the run's epoch, creating it where it is new.
+
+        Raises RunRefused for a sealed run, for one that asks for something else than before, for
+        one that holds frames already unless ``resume`` or ``run_id`` is its own, and for one that
+        the writer refused.
+        """
+
+    def push(self, opened: Opened, first: int, n_frames: int, payload: bytes) -> int:
+        """Accept a block, once; the index that the broker expects next.
+
+        The answer is ``first + n_frames`` where the block was accepted or was held already; another
+        answer means nothing was accepted: go on from there. Raises Backpressure above the
+        high-water mark, Fenced for an older epoch, RunRefused for a sealed or unknown run.
+        """
+
+    def drop(self, opened: Opened, n_frames: int) -> None:
+        """Record frames that the producer gave up before numbering them."""
+
+    def seal(self, opened: Opened, *, interrupted: bool = False) -> int:
+        """End the run after the frames accepted so far; how many they are."""
+
+
+class WorkerBroker(Protocol):
+    """What a worker may do. ``consumer`` names one incarnation of one worker."""
+
+    def read(self, consumer: str, *, block_s: float) -> list[Entry]:
+        """New entries, live before bulk; waits only while there are none."""
+
+    def pending(self, consumer: str) -> list[Entry]:
+        """Entries that were delivered to this consumer and may never have reached it."""
+
+    def claim(self, consumer: str) -> list[Entry]:
+        """Entries of workers that have been silent for longer than the claim time."""
+
+    def heartbeat(self, consumer: str, entries: Sequence[Entry]) -> None:
+        """Say that the entries are still being worked on."""
+
+    def complete(self, consumer: str, completions: Sequence[Completion]) -> list[bool]:
+        """Turn entries into results; False where another worker was first.
+
+        Raises ``UnpublishedModel`` before anything of that entry happened where ``model`` is not
+        published in its shard; the call may be repeated whole.
+        """
+
+    def publish_model(self, sha256: str, record: bytes) -> None:
+        """Make a model known to the writers of all shards."""
+
+    def bury(self, consumer: str, entry: Entry, dead: bytes) -> None:
+        """Dead-letter an entry that belongs to no run."""
+
+    def release(self, consumer: str, entries: Sequence[Entry]) -> None:
+        """Give entries back, to be claimed by another worker at once."""
+
+    def report(self, state: WorkerState) -> None:
+        """Leave a sign of life that fades by itself."""
+
+    def leave(self, consumer: str) -> None:
+        """Remove the consumer where nothing is pending on it."""
+
+
+class WriterBroker(Protocol):
+    """What a writer may do."""
+
+    def acquire(self, shard: int, owner: str, *, above: int) -> Lease:
+        """Take the shard with an epoch above all earlier ones and above ``above``.
+
+        Raises Fenced, naming the holder, while another writer's lease lives.
+        """
+
+    def renew(self, lease: Lease) -> None:
+        """Keep the lease, also on a server that forgot it; Fenced where another writer has it."""
+
+    def yield_lease(self, lease: Lease) -> None:
+        """Give the lease back."""
+
+    def results(self, lease: Lease, after: str, *, block_s: float) -> list[ResultEntry]:
+        """Results behind entry ``after`` ("0" for the first), oldest first."""
+
+    def model(self, lease: Lease, sha256: str) -> bytes | None:
+        """The record of a published model."""
+
+    def adopt(
+        self, lease: Lease, run: str, *, n_frames: int, run_id: str, file: str, host: str
+    ) -> None:
+        """Tell the broker where a run lies and how many frames are on disk already."""
+
+    def refuse(self, lease: Lease, run: str, reason: str) -> None:
+        """Tell the producers of a run why this writer will not take it."""
+
+    def commit(
+        self, lease: Lease, run: str, watermark: int, entries: Sequence[ResultEntry]
+    ) -> None:
+        """Release entries whose rows are durable and raise the watermark; Fenced without lease."""
+
+    def finish(self, lease: Lease, run: str) -> None:
+        """Say that a sealed run's file is complete."""
+
+    def open_runs(self, lease: Lease) -> list[RunState]:
+        """The runs of the shard that are not finished."""
+
+
+class ViewerBroker(Protocol):
+    """What anybody may look at."""
+
+    def runs(self) -> list[RunState]:
+        """All runs."""
+
+    def run(self, run: str) -> RunState | None:
+        """One run."""
+
+    def workers(self) -> list[WorkerState]:
+        """Workers that gave a sign of life of late."""
+
+    def shards(self) -> list[ShardState]:
+        """Counts of every shard."""
+
+    def dead_letters(self, shard: int) -> list[bytes]:
+        """The dead letters of a shard, oldest first."""
+
+
+class Broker(ProducerBroker, WorkerBroker, WriterBroker, ViewerBroker, Protocol):
+    """Everything together."""
+
+    def close(self) -> None:
+        """Let go of connections."""
+
+
+class UnpublishedModel(Exception):  # noqa: N818 - a question to the worker, not a fault
+    """The broker does not know the model of a completion (any more): publish it and repeat."""

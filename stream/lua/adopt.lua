@@ -1,0 +1,11 @@
+#!lua flags=allow-oom
+-- KEYS: writer, run   ARGV: epoch, n_frames, run_id, file, host
+-- The file is the truth: a server that forgot learns from it what is on disk already.
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return {'fenced'} end
+local f = redis.call('HMGET', KEYS[2], 'next', 'watermark')
+if not f[1] then return {'unknown'} end
+local n = tonumber(ARGV[2])
+redis.call('HSET', KEYS[2], 'next', string.format('%d', math.max(n, tonumber(f[1]))),
+  'watermark', string.format('%d', math.max(n, tonumber(f[2]))),
+  'run_id', ARGV[3], 'file', ARGV[4], 'host', ARGV[5], 'refusal', '')
+return {'ok'}

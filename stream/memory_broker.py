@@ -1,0 +1,420 @@
+"""The broker in memory: the same contract in one process, with a clock of the caller's.
+
+For tests, notebooks and embedding; nothing survives the process. Calls never wait.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import count
+
+from stream.broker import (
+    PRIORITIES,
+    Completion,
+    Entry,
+    Lease,
+    Opened,
+    ResultEntry,
+    RunState,
+    ShardState,
+    UnpublishedModel,
+    WorkerState,
+)
+from stream.messages import RunSpec, check_run_name
+from stream.redis_answers import check_answer, check_priority, refuse_other_spec
+from stream.settings import Settings
+from xas.errors import Fenced, Stop
+
+
+@dataclass
+class _Delivery:
+    consumer: str
+    at: float
+    times: int = 1
+
+
+@dataclass
+class _Stream:
+    entries: dict[int, Entry] = field(default_factory=dict)
+    deliveries: dict[int, _Delivery] = field(default_factory=dict)
+
+    def unread(self) -> list[int]:
+        return [i for i in self.entries if i not in self.deliveries]
+
+
+@dataclass
+class _Shard:
+    frames: dict[str, _Stream] = field(default_factory=lambda: {p: _Stream() for p in PRIORITIES})
+    results: dict[int, ResultEntry] = field(default_factory=dict)
+    dead: list[bytes] = field(default_factory=list)
+    runs: dict[str, RunState] = field(default_factory=dict)
+    held: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PRIORITIES, 0))
+    models: dict[str, bytes] = field(default_factory=dict)
+    owner: str = ""
+    epoch: int = 0
+    until: float = 0.0
+
+
+class MemoryBroker:
+    """See ``stream.broker`` for what each call promises."""
+
+    def __init__(
+        self, settings: Settings | None = None, clock: Callable[[], float] = time.time
+    ) -> None:
+        self.settings = settings or Settings()
+        self._clock = clock
+        self._ids = count(1)
+        self._shards = [_Shard() for _ in range(self.settings.shards)]
+        self._workers: dict[str, WorkerState] = {}
+
+    def close(self) -> None:
+        """Nothing to let go of."""
+
+    def _shard_of(self, run: str) -> _Shard:
+        return self._shards[self.settings.shard_of(run)]
+
+    def _update(self, run: str, **changes: object) -> None:
+        runs = self._shard_of(run).runs
+        runs[run] = replace(runs[run], **changes)  # type: ignore[arg-type]
+
+    # -- producer ---------------------------------------------------------------------------------
+
+    def open_run(self, run: str, spec: RunSpec, *, run_id: str, resume: bool) -> Opened:
+        """See ProducerBroker."""
+        check_run_name(run)
+        check_priority(spec.priority)
+        shard = self._shard_of(run)
+        created = run not in shard.runs
+        if created:
+            shard.runs[run] = _new_run(run, spec, run_id, self._clock())
+        state = shard.runs[run]
+        if state.sealed is not None and not (state.interrupted and resume):
+            check_answer(run, (b"sealed", str(state.sealed)))
+        if state.spec != spec:
+            refuse_other_spec(run, state.spec, spec)
+        if state.next_index and not resume and state.run_id != run_id:
+            check_answer(run, (b"exists", str(state.next_index)))
+        self._update(
+            run,
+            epoch=max(state.epoch + 1, int(1000 * self._clock())),
+            sealed=None,
+            interrupted=False,
+            finished=False,
+            refusal="",
+            resumed=state.resumed or resume,
+        )
+        state = shard.runs[run]
+        return Opened(
+            run=run,
+            priority=spec.priority,
+            epoch=state.epoch,
+            next_index=state.next_index,
+            watermark=state.watermark,
+            created=created,
+        )
+
+    def _opened(self, opened: Opened) -> RunState:
+        """The run, if the producer's hold on it is good."""
+        state = self._shard_of(opened.run).runs.get(opened.run)
+        if state is None:
+            check_answer(opened.run, (b"unknown",))
+            raise AssertionError
+        if state.epoch != opened.epoch:
+            check_answer(opened.run, (b"fenced",))
+        if state.refusal:
+            check_answer(opened.run, (b"refused", state.refusal))
+        return state
+
+    def push(self, opened: Opened, first: int, n_frames: int, payload: bytes) -> int:
+        """See ProducerBroker."""
+        state, shard = self._opened(opened), self._shard_of(opened.run)
+        if state.sealed is not None:
+            check_answer(opened.run, (b"sealed", str(state.sealed)))
+        if first != state.next_index:
+            return state.next_index
+        mark, size = self.settings.high_water_bytes, len(payload)
+        shared = shard.held[opened.priority]
+        if (state.held_bytes and state.held_bytes + size > mark) or (
+            shared and shared + size > 4 * mark
+        ):
+            check_answer(opened.run, (b"full", str(state.held_bytes)))
+        number = next(self._ids)
+        shard.frames[opened.priority].entries[number] = Entry(
+            stream=f"{self.settings.shard_of(opened.run)}:{opened.priority}",
+            id=str(number),
+            run=opened.run,
+            first=first,
+            n_frames=n_frames,
+            payload=payload,
+        )
+        self._hold(opened.run, size)
+        self._update(opened.run, next_index=first + n_frames)
+        return first + n_frames
+
+    def _hold(self, run: str, size: int) -> None:
+        shard = self._shard_of(run)
+        state = shard.runs[run]
+        self._update(run, held_bytes=state.held_bytes + size)
+        shard.held[state.spec.priority] += size
+
+    def drop(self, opened: Opened, n_frames: int) -> None:
+        """See ProducerBroker."""
+        state, now = self._opened(opened), self._clock()
+        first = state.dropped_first if state.dropped else now
+        self._update(
+            opened.run,
+            dropped=state.dropped + n_frames,
+            dropped_first=first,
+            dropped_last=now,
+        )
+
+    def seal(self, opened: Opened, *, interrupted: bool = False) -> int:
+        """See ProducerBroker."""
+        state = self._opened(opened)
+        if state.sealed is None:
+            self._update(opened.run, sealed=state.next_index, interrupted=interrupted)
+        return state.next_index if state.sealed is None else state.sealed
+
+    # -- worker -----------------------------------------------------------------------------------
+
+    def read(self, consumer: str, *, block_s: float) -> list[Entry]:
+        """See WorkerBroker."""
+        del block_s
+        for priority in PRIORITIES:
+            taken: list[Entry] = []
+            for shard in self._shards:
+                stream = shard.frames[priority]
+                for i in stream.unread():
+                    stream.deliveries[i] = _Delivery(consumer, self._clock())
+                    taken.append(stream.entries[i])
+            if taken:
+                return taken
+        return []
+
+    def _streams(self) -> list[_Stream]:
+        return [shard.frames[p] for p in PRIORITIES for shard in self._shards]
+
+    def pending(self, consumer: str) -> list[Entry]:
+        """See WorkerBroker."""
+        return [
+            stream.entries[i]
+            for stream in self._streams()
+            for i, d in stream.deliveries.items()
+            if d.consumer == consumer
+        ]
+
+    def claim(self, consumer: str) -> list[Entry]:
+        """See WorkerBroker."""
+        claimed = []
+        for stream in self._streams():
+            for i, delivery in stream.deliveries.items():
+                if self._clock() - delivery.at >= self.settings.claim_idle_s:
+                    stream.deliveries[i] = _Delivery(consumer, self._clock(), delivery.times + 1)
+                    claimed.append(replace(stream.entries[i], deliveries=delivery.times + 1))
+        return claimed
+
+    def heartbeat(self, consumer: str, entries: Sequence[Entry]) -> None:
+        """See WorkerBroker."""
+        self._touch(consumer, entries, self._clock())
+
+    def release(self, consumer: str, entries: Sequence[Entry]) -> None:
+        """See WorkerBroker."""
+        self._touch(consumer, entries, self._clock() - self.settings.claim_idle_s)
+
+    def _touch(self, consumer: str, entries: Sequence[Entry], at: float) -> None:
+        for entry in entries:
+            delivery = self._stream_of(entry).deliveries.get(int(entry.id))
+            if delivery is not None:
+                delivery.consumer, delivery.at = consumer, at
+
+    def _stream_of(self, entry: Entry) -> _Stream:
+        shard, priority = entry.stream.split(":")
+        return self._shards[int(shard)].frames[priority]
+
+    def complete(self, consumer: str, completions: Sequence[Completion]) -> list[bool]:
+        """See WorkerBroker."""
+        del consumer
+        for c in completions:
+            if c.model and c.model not in self._shard_of(c.entry.run).models:
+                raise UnpublishedModel
+        return [self._complete(c) for c in completions]
+
+    def _complete(self, c: Completion) -> bool:
+        entry, shard = c.entry, self._shard_of(c.entry.run)
+        if not self._forget(entry):
+            return False
+        held = len(c.result) + sum(map(len, c.dead))
+        shard.dead += c.dead
+        number = next(self._ids)
+        shard.results[number] = ResultEntry(
+            id=str(number),
+            run=entry.run,
+            first=entry.first,
+            n_frames=entry.n_frames,
+            payload=c.result,
+            held_bytes=held,
+        )
+        self._hold(entry.run, held - len(entry.payload))
+        self._update(entry.run, dead=shard.runs[entry.run].dead + c.n_dead)
+        return True
+
+    def _forget(self, entry: Entry) -> bool:
+        stream, number = self._stream_of(entry), int(entry.id)
+        stream.entries.pop(number, None)
+        return stream.deliveries.pop(number, None) is not None
+
+    def publish_model(self, sha256: str, record: bytes) -> None:
+        """See WorkerBroker."""
+        for shard in self._shards:
+            shard.models[sha256] = record
+
+    def bury(self, consumer: str, entry: Entry, dead: bytes) -> None:
+        """See WorkerBroker."""
+        del consumer
+        if self._forget(entry):
+            self._shards[int(entry.stream.split(":")[0])].dead.append(dead)
+
+    def report(self, state: WorkerState) -> None:
+        """See WorkerBroker."""
+        self._workers[state.name] = state
+
+    def leave(self, consumer: str) -> None:
+        """See WorkerBroker."""
+        self._workers.pop(consumer, None)
+
+    # -- writer -----------------------------------------------------------------------------------
+
+    def acquire(self, shard: int, owner: str, *, above: int) -> Lease:
+        """See WriterBroker."""
+        s = self._shards[shard]
+        if s.owner not in ("", owner) and s.until > self._clock():
+            raise Fenced(f"shard {shard} is being written by {s.owner}")
+        s.owner, s.epoch = owner, max(s.epoch, above) + 1
+        s.until = self._clock() + self.settings.lease_s
+        return Lease(shard=shard, owner=owner, epoch=s.epoch)
+
+    def renew(self, lease: Lease) -> None:
+        """See WriterBroker."""
+        self._leased(lease).until = self._clock() + self.settings.lease_s
+
+    def yield_lease(self, lease: Lease) -> None:
+        """See WriterBroker."""
+        self._leased(lease).owner = ""
+
+    def _leased(self, lease: Lease) -> _Shard:
+        shard = self._shards[lease.shard]
+        if (shard.epoch, shard.owner) != (lease.epoch, lease.owner):
+            raise Fenced(f"shard {lease.shard} has another writer now; {lease.owner} must stop")
+        return shard
+
+    def results(self, lease: Lease, after: str, *, block_s: float) -> list[ResultEntry]:
+        """See WriterBroker."""
+        del block_s
+        return [r for i, r in self._shards[lease.shard].results.items() if i > int(after)]
+
+    def model(self, lease: Lease, sha256: str) -> bytes | None:
+        """See WriterBroker."""
+        return self._shards[lease.shard].models.get(sha256)
+
+    def adopt(
+        self, lease: Lease, run: str, *, n_frames: int, run_id: str, file: str, host: str
+    ) -> None:
+        """See WriterBroker."""
+        state = self._leased(lease).runs.get(run)
+        if state is None:
+            raise Stop(f"shard {lease.shard}: run {run!r} is not known")
+        self._update(
+            run,
+            next_index=max(n_frames, state.next_index),
+            watermark=max(n_frames, state.watermark),
+            run_id=run_id,
+            file=file,
+            host=host,
+            refusal="",
+        )
+
+    def refuse(self, lease: Lease, run: str, reason: str) -> None:
+        """See WriterBroker."""
+        self._leased(lease)
+        self._update(run, refusal=reason)
+
+    def commit(
+        self, lease: Lease, run: str, watermark: int, entries: Sequence[ResultEntry]
+    ) -> None:
+        """See WriterBroker."""
+        shard = self._leased(lease)
+        for entry in entries:
+            if shard.results.pop(int(entry.id), None) is not None:
+                self._hold(run, -entry.held_bytes)
+        self._update(run, watermark=max(watermark, shard.runs[run].watermark))
+
+    def finish(self, lease: Lease, run: str) -> None:
+        """See WriterBroker."""
+        self._leased(lease)
+        self._update(run, finished=True)
+
+    def open_runs(self, lease: Lease) -> list[RunState]:
+        """See WriterBroker."""
+        return [state for state in self._shards[lease.shard].runs.values() if not state.finished]
+
+    # -- viewer -----------------------------------------------------------------------------------
+
+    def runs(self) -> list[RunState]:
+        """See ViewerBroker."""
+        return [s.runs[name] for s in self._shards for name in sorted(s.runs)]
+
+    def run(self, run: str) -> RunState | None:
+        """See ViewerBroker."""
+        return self._shard_of(run).runs.get(run)
+
+    def workers(self) -> list[WorkerState]:
+        """See ViewerBroker."""
+        silence = self.settings.worker_silence_s
+        return [w for w in self._workers.values() if self._clock() - w.seen_at < silence]
+
+    def shards(self) -> list[ShardState]:
+        """See ViewerBroker."""
+        return [
+            ShardState(
+                shard=k,
+                waiting={p: len(s.frames[p].entries) for p in PRIORITIES},
+                pending=sum(len(s.frames[p].deliveries) for p in PRIORITIES),
+                results=len(s.results),
+                dead=len(s.dead),
+                held_bytes=dict(s.held),
+                writer=s.owner,
+                writer_alive=bool(s.owner) and s.until > self._clock(),
+            )
+            for k, s in enumerate(self._shards)
+        ]
+
+    def dead_letters(self, shard: int) -> list[bytes]:
+        """See ViewerBroker."""
+        return list(self._shards[shard].dead)
+
+
+def _new_run(run: str, spec: RunSpec, run_id: str, now: float) -> RunState:
+    nan = float("nan")
+    return RunState(
+        run=run,
+        spec=spec,
+        run_id=run_id,
+        epoch=0,
+        next_index=0,
+        watermark=0,
+        held_bytes=0,
+        sealed=None,
+        interrupted=False,
+        finished=False,
+        resumed=False,
+        dropped=0,
+        dropped_first=nan,
+        dropped_last=nan,
+        dead=0,
+        opened_at=now,
+        file="",
+        host="",
+        refusal="",
+    )

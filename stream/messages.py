@@ -1,0 +1,216 @@
+"""What travels: frames, results, dead letters, and the records of runs and models.
+
+All are frozen and checked once, where they enter. Indices count the frames of a run from 0.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.codec import Array
+from xas.errors import BadMessage, BadStructure, RunRefused
+from xas.structure import Sites, StructureBatch
+
+PREDICTED = 1
+DEAD_LETTERED = 2
+
+_RUN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
+
+
+def check_run_name(name: str) -> str:
+    """The name itself, or RunRefused."""
+    if not _RUN_NAME.fullmatch(name):
+        raise RunRefused(
+            f"{name!r} cannot name a run: 1 to 64 letters, digits, '.', '_' or '-', no leading dot"
+        )
+    return name
+
+
+class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
+    """What a producer asks for when it opens a run; the same for all its frames."""
+
+    model: str
+    absorber: str | None = None
+    priority: str = "live"
+    time_units: str = "frame"
+    title: str = ""
+    sample: str = ""
+    keep_structures: bool = True
+
+
+class FrameBlock(msgspec.Struct, frozen=True, kw_only=True):
+    """Frames first, first + 1, ... of one run; one entry of the stream.
+
+    sizes (n,) i4 atoms a frame; numbers u1, positions f4 (n_atoms, 3) angstrom; cells f8 (n, 3, 3),
+    pbc b1 (n, 3); times f8 (n,) in the run's units; site_frame, site_atom i4: explicit absorbers,
+    frames counted within the block.
+    """
+
+    run: str
+    first: int
+    model: str
+    absorber: str | None
+    t_pushed: float
+    sizes: Array
+    numbers: Array
+    positions: Array
+    cells: Array | None = None
+    pbc: Array | None = None
+    times: Array | None = None
+    site_frame: Array | None = None
+    site_atom: Array | None = None
+
+    @property
+    def n_frames(self) -> int:
+        """Frames in the block."""
+        return self.sizes.shape[0] if len(self.sizes.shape) == 1 else 0
+
+    @classmethod
+    def of(
+        cls,
+        structures: StructureBatch,
+        *,
+        run: str,
+        first: int,
+        model: str,
+        absorber: str | None = None,
+        t_pushed: float,
+        times: NDArray[np.float64] | None = None,
+        sites: Sites | None = None,
+    ) -> FrameBlock:
+        """Wrap structures; arrays are views, copied once when encoded."""
+
+        def opt(values: NDArray[Any] | None) -> Array | None:
+            return None if values is None else Array.of(values)
+
+        return cls(
+            run=run,
+            first=first,
+            model=model,
+            absorber=absorber,
+            t_pushed=t_pushed,
+            sizes=Array.of(np.diff(structures.offsets).astype("<i4")),
+            numbers=Array.of(structures.numbers),
+            positions=Array.of(structures.positions),
+            cells=opt(structures.cells),
+            pbc=opt(structures.pbc),
+            times=opt(times),
+            site_frame=None if sites is None else Array.of(sites.structure.astype("<i4")),
+            site_atom=None if sites is None else Array.of(sites.atom.astype("<i4")),
+        )
+
+    def structures(self) -> StructureBatch:
+        """The structures, as views; BadMessage where the arrays contradict each other."""
+        n = self.n_frames
+        sizes = self.sizes.view("<i4", n)
+        if n == 0 or (sizes < 0).any():
+            raise BadMessage(f"run {self.run!r}: a block of frames without valid sizes")
+        numbers = self.numbers.view("|u1", -1)
+        offsets = np.zeros(n + 1, dtype=np.int64)
+        np.cumsum(sizes, out=offsets[1:])
+        if offsets[-1] != len(numbers):
+            raise BadMessage(f"run {self.run!r}: sizes and atomic numbers disagree")
+        return StructureBatch(
+            numbers=numbers,
+            positions=self.positions.view("<f4", len(numbers), 3),
+            offsets=offsets,
+            cells=None if self.cells is None else self.cells.view("<f8", n, 3, 3),
+            pbc=None if self.pbc is None else self.pbc.view("|b1", n, 3),
+        )
+
+    def sites(self) -> Sites | None:
+        """The explicit absorbers, if the producer named any; BadMessage where they do not exist."""
+        if self.site_frame is None or self.site_atom is None:
+            return None
+        frame = self.site_frame.view("<i4", -1).astype(np.int64)
+        atom = self.site_atom.view("<i4", len(frame)).astype(np.int64)
+        sizes = self.sizes.view("<i4", -1)
+        known = (frame >= 0) & (frame < len(sizes)) & (np.diff(frame, prepend=0) >= 0)
+        if not known.all() or ((atom < 0) | (atom >= sizes[frame])).any():
+            raise BadMessage(f"run {self.run!r}: absorbers that no frame of the block has")
+        return Sites(frame, atom)
+
+    def frame_times(self) -> NDArray[np.float64]:
+        """Times in the run's units; the index where the producer gave none."""
+        if self.times is None:
+            return np.arange(self.first, self.first + self.n_frames, dtype=np.float64)
+        return self.times.view("<f8", self.n_frames)
+
+    def cut(self, offset: int) -> FrameBlock:
+        """One frame of the block as a block of its own."""
+        sites = self.sites()
+        if sites is not None:
+            own = sites.structure == offset
+            sites = Sites(sites.structure[own] - offset, sites.atom[own])
+        return FrameBlock.of(
+            self.structures()[offset : offset + 1],
+            run=self.run,
+            first=self.first + offset,
+            model=self.model,
+            absorber=self.absorber,
+            t_pushed=self.t_pushed,
+            times=self.frame_times()[offset : offset + 1],
+            sites=sites,
+        )
+
+
+class ResultBlock(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of one block of frames.
+
+    status u1 (n,); site_frame, site_atom i4 (n_sites,), frames counted within the block and rising;
+    intensity, errors f4 (n_sites, n_energy); novelty f4 (n_sites,). ``model`` is the SHA-256 of the
+    bundle that predicted, empty where none did. ``frames`` is the FrameBlock as it was pushed,
+    empty where its bytes were not ours.
+    """
+
+    run: str
+    first: int
+    n_frames: int
+    model: str
+    t_predicted: float
+    status: Array
+    site_frame: Array
+    site_atom: Array
+    intensity: Array
+    errors: Array
+    novelty: Array
+    reasons: dict[int, str]
+    frames: memoryview | bytes
+
+
+class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
+    """A frame (or an undecodable entry of ``n_frames``) that could not be predicted."""
+
+    run: str
+    first: int
+    n_frames: int
+    reason: str
+    error: str
+    attempts: int
+    worker: str
+    model: str
+    t_failed: float
+    original: memoryview | bytes
+
+
+class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
+    """What a writer must know of a model: published by the worker that uses it first."""
+
+    name: str
+    version: int
+    sha256: str
+    element: str
+    edge: str
+    descriptor: str
+    provider: str
+    energy: Array
+
+
+def index_error(run: str, index: int, why: str) -> BadStructure:
+    """A BadStructure that names its frame."""
+    return BadStructure(f"run {run!r}, frame {index}: {why}")

@@ -1,0 +1,176 @@
+"""Pushing a run's frames: numbered without gaps, accepted once, slowed by whoever is behind."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.broker import Opened, ProducerBroker
+from stream.codec import encode
+from stream.messages import FrameBlock, RunSpec
+from stream.service import Patience, say
+from stream.settings import Settings
+from xas.errors import Backpressure, Retry, RunForgotten
+from xas.structure import Sites, StructureBatch
+
+FULL_PAUSE_S = 0.02  # a full run drains within milliseconds where the service is healthy
+
+Policy = Literal["block", "raise", "drop"]
+
+
+class Producer:
+    """The one producer of a run; opening it fences off any earlier one.
+
+    ``policy`` says what happens above the high-water mark: ``block`` waits up to ``deadline_s``
+    (None: for ever) and then raises Backpressure, ``raise`` raises at once, ``drop`` gives the
+    frames up before they are numbered, and the run's record counts them.
+    """
+
+    def __init__(
+        self,
+        broker: ProducerBroker,
+        run: str,
+        spec: RunSpec,
+        *,
+        settings: Settings | None = None,
+        resume: bool = False,
+        policy: Policy = "block",
+        deadline_s: float | None = 600.0,
+        clock: Callable[[], float] = time.time,
+        sleep: Callable[[float], object] = time.sleep,
+        tell: Callable[[str], None] = say,
+    ) -> None:
+        self.spec = spec
+        self._broker = broker
+        self._settings = settings or Settings()
+        self._policy, self._deadline_s = policy, deadline_s
+        self._clock, self._sleep, self._tell = clock, sleep, tell
+        self._run_id = uuid.uuid4().hex
+        self._opened = self._open(run, resume)
+        self.next_index = self._opened.next_index
+
+    def _open(self, run: str, resume: bool) -> Opened:
+        return self._broker.open_run(run, self.spec, run_id=self._run_id, resume=resume)
+
+    @property
+    def run(self) -> str:
+        """The run's name."""
+        return self._opened.run
+
+    def push(
+        self,
+        structures: StructureBatch,
+        times: NDArray[np.float64] | None = None,
+        sites: Sites | None = None,
+    ) -> None:
+        """Push frames; returns when the broker holds all of them (or has counted them as dropped).
+
+        times (n,) float64 in the run's units; sites: the absorbers, by default the spec's element.
+        Raises Fenced when another producer took over, RunRefused when the run is sealed, and
+        RunForgotten when the server lost frames that it had accepted: push again from its index.
+        """
+        for part in _blocks(structures, self._settings.block_atoms):
+            self._push_block(
+                structures[part],
+                None if times is None else times[part],
+                None if sites is None else _sites_of(sites, part),
+            )
+
+    def _push_block(
+        self, structures: StructureBatch, times: NDArray[np.float64] | None, sites: Sites | None
+    ) -> None:
+        first, n = self.next_index, len(structures)
+        block = FrameBlock.of(
+            structures,
+            run=self.run,
+            first=first,
+            model=self.spec.model,
+            absorber=self.spec.absorber,
+            t_pushed=self._clock(),
+            times=times,
+            sites=sites,
+        )
+        expected = self._offer(first, n, encode(block))
+        if expected is None:
+            self._patiently(lambda: self._broker.drop(self._opened, n))
+        elif expected < first:
+            raise RunForgotten(
+                f"run {self.run!r}: the server lost frames {expected} to {first - 1}, which it had "
+                f"accepted: push again from frame {expected} (--resume)"
+            )
+        elif expected < first + n:
+            # the server came back holding a part of this block: push what it lacks
+            self.next_index = expected
+            rest = slice(expected - first, n)
+            self._push_block(
+                structures[rest],
+                None if times is None else times[rest],
+                None if sites is None else _sites_of(sites, rest),
+            )
+        else:
+            self.next_index = first + n
+
+    def _offer(self, first: int, n: int, payload: bytes) -> int | None:
+        """Offer one block until it is accepted; None where the policy gives it up."""
+        try:
+            return self._patiently(
+                lambda: self._broker.push(self._opened, first, n, payload),
+                full_is_final=self._policy != "block",
+            )
+        except Backpressure:
+            if self._policy == "drop":
+                return None
+            raise
+
+    def _patiently(
+        self, call: Callable[[], int | None], *, full_is_final: bool = False
+    ) -> int | None:
+        trouble = Patience(f"run {self.run!r}", self._sleep, self._tell)
+        quiet = Patience(self.run, self._sleep, lambda _: None, longest_s=FULL_PAUSE_S)
+        while True:
+            try:
+                answer = call()
+            except RunForgotten:
+                self._opened = self._open(self.run, resume=False)
+            except Backpressure as error:
+                # a full run is the system at work, not trouble: wait without a word
+                self._wait(quiet, error, final=full_is_final)
+            except Retry as error:
+                self._wait(trouble, error)
+            else:
+                trouble.over()
+                return answer
+
+    def _wait(self, patience: Patience, error: Retry, *, final: bool = False) -> None:
+        if final or (self._deadline_s is not None and patience.waited_s >= self._deadline_s):
+            raise error
+        patience.wait(error)
+
+    def seal(self, *, interrupted: bool = False) -> int:
+        """End the run after the frames pushed so far; how many they are.
+
+        An interrupted run is finished too, and may be resumed; any other is complete.
+        """
+        return (
+            self._patiently(lambda: self._broker.seal(self._opened, interrupted=interrupted)) or 0
+        )
+
+
+def _blocks(structures: StructureBatch, max_atoms: int) -> Iterator[slice]:
+    """Cut a batch so that no part but a single large structure exceeds ``max_atoms``."""
+    first, offsets = 0, structures.offsets
+    while first < len(structures):
+        end = int(np.searchsorted(offsets, offsets[first] + max_atoms, side="right")) - 1
+        end = max(first + 1, min(end, len(structures)))
+        yield slice(first, end)
+        first = end
+
+
+def _sites_of(sites: Sites, part: slice) -> Sites:
+    own = (sites.structure >= part.start) & (sites.structure < part.stop)
+    return Sites(sites.structure[own] - part.start, sites.atom[own])

@@ -1,0 +1,160 @@
+"""What the server answers, as the broker's own types and errors."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NoReturn
+
+import msgspec
+
+from stream.broker import PRIORITIES, Completion, Entry, Lease, ResultEntry, RunState
+from stream.messages import RunSpec, check_run_name
+from xas.errors import Backpressure, Fenced, RunForgotten, RunRefused, Stop
+
+GROUP = "workers"
+RUN_FIELDS = (
+    "spec",
+    "run_id",
+    "epoch",
+    "next",
+    "watermark",
+    "bytes",
+    "sealed",
+    "interrupted",
+    "finished",
+    "resumed",
+    "dropped",
+    "dropped_first",
+    "dropped_last",
+    "dead",
+    "opened_at",
+    "file",
+    "host",
+    "refusal",
+)
+
+
+def check_priority(priority: str) -> None:
+    """RunRefused for a priority that no broker has."""
+    if priority not in PRIORITIES:
+        raise RunRefused(f"priority {priority!r} is none of {', '.join(PRIORITIES)}")
+
+
+def refuse_other_spec(run: str, old: RunSpec, new: RunSpec) -> NoReturn:
+    """RunRefused that names what differs."""
+    changed = [f for f in RunSpec.__struct_fields__ if getattr(old, f) != getattr(new, f)]
+    what = ", ".join(f"{f} {getattr(old, f)!r} (now {getattr(new, f)!r})" for f in changed)
+    raise RunRefused(f"run {run!r} was opened with {what}: ask for the same, or take another name")
+
+
+def check_answer(run: str, answer: Any) -> None:
+    """Raise what a producer's script refused."""
+    kind, detail = answer[0], text(answer[1]) if len(answer) > 1 else ""
+    if kind == b"full":
+        raise Backpressure(
+            f"run {run!r} has {detail} bytes accepted and not yet on disk: the workers or the "
+            "writer are behind"
+        )
+    if kind == b"fenced":
+        raise Fenced(f"run {run!r} was opened by another producer; this one must stop")
+    if kind == b"unknown":
+        raise RunForgotten(f"the server does not know run {run!r} any more")
+    if kind == b"refused":
+        raise RunRefused(f"the writer refuses run {run!r}: {detail}")
+    if kind == b"sealed":
+        raise RunRefused(f"run {run!r} is complete with {detail} frames: take another name")
+    if kind == b"exists":
+        raise RunRefused(
+            f"run {run!r} holds {detail} frames already: resume it, or take another name"
+        )
+
+
+def check_lease(lease: Lease, answer: Any) -> None:
+    """Raise what a writer's script refused."""
+    if answer[0] == b"fenced":
+        raise Fenced(f"shard {lease.shard} has another writer now; {lease.owner} must stop")
+    if answer[0] == b"unknown":
+        raise Stop(f"shard {lease.shard}: the server lost a run while it was being written")
+
+
+def completion_args(c: Completion) -> list[object]:
+    """The arguments of ``complete.lua``."""
+    entry = c.entry
+    return [
+        GROUP,
+        entry.id,
+        len(entry.payload),
+        entry.run,
+        entry.first,
+        entry.n_frames,
+        c.result,
+        c.n_dead,
+        c.model,
+        *c.dead,
+    ]
+
+
+def text(value: bytes | str) -> str:
+    """Whatever the library gave, as text."""
+    return value.decode() if isinstance(value, bytes) else value
+
+
+def entry_from(stream: bytes, item: Any, deliveries: int = 1) -> Entry:
+    """An entry; one that nobody pushed through us has no run and is buried."""
+    entry_id, fields = item
+    fields = fields if isinstance(fields, dict) else {}
+    try:
+        run, first, n = text(fields[b"r"]), int(fields[b"i"]), int(fields[b"n"])
+        check_run_name(run)
+    except (KeyError, ValueError, RunRefused):
+        run, first, n = "", 0, 0
+    return Entry(
+        stream=text(stream),
+        id=text(entry_id),
+        run=run,
+        first=first,
+        n_frames=n,
+        payload=fields.get(b"b", b""),
+        deliveries=deliveries,
+    )
+
+
+def result_from(item: Any) -> ResultEntry:
+    """An entry of the results stream."""
+    entry_id, fields = item
+    return ResultEntry(
+        id=text(entry_id),
+        run=text(fields[b"r"]),
+        first=int(fields[b"i"]),
+        n_frames=int(fields[b"n"]),
+        payload=fields[b"b"],
+        held_bytes=int(fields[b"z"]),
+    )
+
+
+def run_state_from(run: str, values: Sequence[bytes | None]) -> RunState:
+    """A run's record, from the values of RUN_FIELDS."""
+    f = {
+        k: text(v) if v is not None else "" for k, v in zip(RUN_FIELDS[1:], values[1:], strict=True)
+    }
+    return RunState(
+        run=run,
+        spec=msgspec.msgpack.decode(values[0] or b"", type=RunSpec),
+        run_id=f["run_id"],
+        epoch=int(f["epoch"]),
+        next_index=int(f["next"]),
+        watermark=int(f["watermark"]),
+        held_bytes=int(f["bytes"]),
+        sealed=int(f["sealed"]) if f["sealed"] else None,
+        interrupted=f["interrupted"] == "1",
+        finished=f["finished"] == "1",
+        resumed=f["resumed"] == "1",
+        dropped=int(f["dropped"]),
+        dropped_first=float(f["dropped_first"] or "nan"),
+        dropped_last=float(f["dropped_last"] or "nan"),
+        dead=int(f["dead"]),
+        opened_at=float(f["opened_at"]),
+        file=f["file"],
+        host=f["host"],
+        refusal=f["refusal"],
+    )

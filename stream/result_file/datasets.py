@@ -1,0 +1,109 @@
+"""Contiguous and virtual datasets, through h5py's low-level calls.
+
+A commit makes some twenty datasets; the high-level calls would take most of its time.
+All datasets are contiguous: their sizes are known when a file is written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+from numpy.typing import NDArray
+
+LIBVER = ("v108", "v110")  # what HDF5 1.10, of 2016, can read
+
+_LINKS = h5py.h5p.create(h5py.h5p.LINK_CREATE)
+_LINKS.set_create_intermediate_group(True)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[Any]:
+    """A file opened for reading by its writer.
+
+    Through a Python file object: the library refuses to open a file twice in one process with
+    different locking, and other code of this process may read the run with plain h5py.
+    """
+    with path.open("rb", buffering=0) as raw, h5py.File(raw, "r") as file:
+        yield file
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Rows start:stop of a dataset in another file, beginning at row ``at`` of the virtual one."""
+
+    file: str
+    rows: int  # of the whole dataset in that file
+    stop: int
+    at: int
+
+
+def create(file: h5py.File, path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
+    """A contiguous dataset without a fill value; its low-level identifier."""
+    space = h5py.h5s.create_simple(shape)
+    kind = h5py.h5t.py_create(dtype, logical=True)
+    return h5py.h5d.create(file.id, path.encode(), kind, space, lcpl=_LINKS)
+
+
+def put(file: h5py.File, path: str, data: NDArray[Any]) -> None:
+    """A contiguous dataset with data in it."""
+    whole = np.ascontiguousarray(data)
+    dataset = create(file, path, data.shape, data.dtype)
+    if data.size:
+        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, whole)
+
+
+def put_rows(dataset: Any, at: int, data: NDArray[Any]) -> None:
+    """Write rows from row ``at`` on."""
+    if data.size == 0:
+        return
+    space = dataset.get_space()
+    space.select_hyperslab((at,) + (0,) * (data.ndim - 1), data.shape)
+    dataset.write(h5py.h5s.create_simple(data.shape), space, np.ascontiguousarray(data))
+
+
+def take_rows(file: h5py.File, path: str, dtype: np.dtype[Any], start: int, stop: int) -> Any:
+    """Rows start:stop of a dataset as dtype."""
+    dataset = h5py.h5d.open(file.id, path.encode())
+    shape = (stop - start, *dataset.shape[1:])
+    out = np.empty(shape, dtype=dtype)
+    if out.size:
+        space = dataset.get_space()
+        space.select_hyperslab((start,) + (0,) * (len(shape) - 1), shape)
+        dataset.read(h5py.h5s.create_simple(shape), space, out)
+    return out
+
+
+def create_virtual(
+    file: h5py.File,
+    path: str,
+    shape: tuple[int, ...],
+    dtype: np.dtype[Any],
+    pieces: Sequence[Piece],
+) -> None:
+    """A virtual dataset over rows of other files; NaN or 0 where one of them is missing."""
+    kind = h5py.h5t.py_create(dtype, logical=True)
+    how = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+    how.set_fill_value(np.array(np.nan if dtype.kind == "f" else 0).astype(dtype))
+    tail = shape[1:]
+    origin = (0,) * len(tail)
+    space = h5py.h5s.create_simple(shape)
+    for piece in pieces:
+        source = h5py.h5s.create_simple((piece.rows, *tail))
+        source.select_hyperslab((0, *origin), (piece.stop, *tail))
+        space.select_hyperslab((piece.at, *origin), (piece.stop, *tail))
+        # In the names of source files a percent sign begins a pattern.
+        name = piece.file.replace("%", "%%").encode()
+        how.set_virtual(space, name, path.encode(), source)
+    space.select_all()
+    h5py.h5d.create(file.id, path.encode(), kind, space, dcpl=how, lcpl=_LINKS)
+
+
+def text(value: str, size: int) -> bytes:
+    """UTF-8 of at most size bytes, cut between characters."""
+    return value.encode()[:size].decode(errors="ignore").encode()

@@ -1,0 +1,79 @@
+"""The main file of a run: while it grows a view of its segments, at the end a copy of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import h5py
+
+from stream.result_file.datasets import LIBVER, Piece, create, create_virtual, put
+from stream.result_file.draft import Draft
+from stream.result_file.header import RunHeader
+from stream.result_file.layout import (
+    ENERGY,
+    Summary,
+    columns,
+    describe,
+    is_written,
+    put_state,
+)
+from stream.result_file.segment import (
+    Segment,
+    copy_columns,
+    state_of,
+    used_rows,
+)
+
+
+def write_growing(draft: Draft, whole: Segment, parts: Sequence[Segment], summary: Summary) -> None:
+    """Fill a draft with virtual datasets over the segments, which lie in a folder beside it."""
+    with h5py.File(draft, "w", libver=LIBVER) as file:
+        put(file, ENERGY, summary.header.energy)
+        _link_columns(file, whole, parts, summary.header)
+        _finish(file, whole, summary, "growing")
+
+
+def write_finished(
+    draft: Draft, whole: Segment, parts: Sequence[Segment], summary: Summary
+) -> None:
+    """Fill a draft with a copy of all rows; needs no other file."""
+    with h5py.File(draft, "w", libver=LIBVER) as file:
+        put(file, ENERGY, summary.header.energy)
+        copy_columns(file, whole, parts, summary.header)
+        _finish(file, whole, summary, "finished")
+
+
+def _finish(file: h5py.File, whole: Segment, summary: Summary, kind: str) -> None:
+    state = state_of(
+        whole,
+        summary.header,
+        list(summary.models),
+        kind=kind,
+        sealed=summary.sealed,
+        interrupted=summary.interrupted,
+        dropped=summary.dropped,
+        end_time=summary.end_time,
+    )
+    put_state(file, state)
+    describe(file, summary)
+
+
+def _link_columns(
+    file: h5py.File, whole: Segment, parts: Sequence[Segment], header: RunHeader
+) -> None:
+    for column in columns(header.keep_structures):
+        rows = whole.rows(column)
+        if not is_written(column, rows):
+            continue
+        pieces, at = [], 0
+        for number, part in enumerate(parts, start=1):
+            used = used_rows(column, part, number == len(parts))
+            if used:
+                name = f"{part.path.parent.name}/{part.path.name}"
+                pieces.append(Piece(name, part.rows(column), used, at))
+            at += used
+        shape = column.shape(rows, header.n_energy)
+        if pieces and 0 not in shape:
+            create_virtual(file, column.path, shape, column.dtype, pieces)
+        else:
+            create(file, column.path, shape, column.dtype)

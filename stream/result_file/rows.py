@@ -1,0 +1,152 @@
+"""Finished frames of one run, as arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+from numpy.typing import NDArray
+
+from xas.structure import StructureBatch
+
+ABSENT = 0
+PREDICTED = 1
+DEAD_LETTERED = 2
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Rows:
+    """A contiguous block of finished frames: n of them, from first_index on.
+
+    frame_time   (n,) float64, in the time unit of the run
+    status       (n,) uint8, PREDICTED or DEAD_LETTERED
+    intensity    (n, n_energy) float32, mean over the absorbers; NaN where dead-lettered
+    errors       (n, n_energy) float32, one standard deviation; NaN where dead-lettered
+    edge_step    (n,) float32, on the scale of intensity
+    novelty      (n,) float32
+    model_index  (n,) int16, into the models of the run; -1 where dead-lettered
+    t_pushed     (n,) float64, Unix seconds
+    t_predicted  (n,) float64, Unix seconds
+    site_frame   (n_sites,) int64, index of the frame in the run (not in the block), rising
+    site_atom    (n_sites,) int32, atom in its frame, from 0
+    site_intensity, site_errors  (n_sites, n_energy) float32
+    structures   the n structures, or None where the run does not keep them
+    reasons      (index of a dead-lettered frame in the run, why), rising
+
+    Raises ValueError where the lengths do not agree.
+    """
+
+    first_index: int
+    frame_time: NDArray[np.float64]
+    status: NDArray[np.uint8]
+    intensity: NDArray[np.float32]
+    errors: NDArray[np.float32]
+    edge_step: NDArray[np.float32]
+    novelty: NDArray[np.float32]
+    model_index: NDArray[np.int16]
+    t_pushed: NDArray[np.float64]
+    t_predicted: NDArray[np.float64]
+    site_frame: NDArray[np.int64]
+    site_atom: NDArray[np.int32]
+    site_intensity: NDArray[np.float32]
+    site_errors: NDArray[np.float32]
+    structures: StructureBatch | None = None
+    reasons: tuple[tuple[int, str], ...] = ()
+
+    def __post_init__(self) -> None:
+        self._check_frames()
+        self._check_sites()
+        if any(not self.first_index <= index < self.end_index for index, _ in self.reasons):
+            raise ValueError(f"a reason for a frame outside {self.first_index}:{self.end_index}")
+
+    def __len__(self) -> int:
+        return len(self.status)
+
+    @property
+    def end_index(self) -> int:
+        """The index after the last frame."""
+        return self.first_index + len(self)
+
+    @property
+    def n_energy(self) -> int:
+        """Energies of a spectrum."""
+        return int(self.intensity.shape[1])
+
+    def __getitem__(self, part: slice) -> Rows:
+        """Frames part.start to part.stop of the block (positions in it), as views."""
+        low, high, step = part.indices(len(self))
+        if step != 1:
+            raise ValueError("only contiguous parts of Rows can be taken")
+        high = max(low, high)
+        first, end = self.first_index + low, self.first_index + high
+        sites = slice(*np.searchsorted(self.site_frame, [first, end]))
+        return Rows(
+            first_index=first,
+            **{name: getattr(self, name)[low:high] for name in _FRAME_FIELDS},
+            **{name: getattr(self, name)[sites] for name in _SITE_FIELDS},
+            structures=None if self.structures is None else self.structures[low:high],
+            reasons=tuple(reason for reason in self.reasons if first <= reason[0] < end),
+        )
+
+    @classmethod
+    def concatenate(cls, blocks: Sequence[Rows]) -> Rows:
+        """Join blocks that follow each other; ValueError where there is a gap or an overlap."""
+        if len(blocks) == 1:
+            return blocks[0]
+        for before, after in pairwise(blocks):
+            if after.first_index != before.end_index:
+                raise ValueError(
+                    f"rows {after.first_index}.. do not follow rows ..{before.end_index}"
+                )
+        kept = [block.structures for block in blocks if block.structures is not None]
+        if kept and len(kept) != len(blocks):
+            raise ValueError("some rows have structures, some have none")
+        return cls(
+            first_index=blocks[0].first_index,
+            **{
+                name: np.concatenate([getattr(block, name) for block in blocks])
+                for name in (*_FRAME_FIELDS, *_SITE_FIELDS)
+            },
+            structures=StructureBatch.concatenate(kept) if kept else None,
+            reasons=tuple(reason for block in blocks for reason in block.reasons),
+        )
+
+    def _check_frames(self) -> None:
+        n = len(self.status)
+        for name in _FRAME_FIELDS:
+            if len(getattr(self, name)) != n:
+                raise ValueError(f"{n} frames, but {len(getattr(self, name))} rows of {name}")
+        if self.intensity.ndim != 2 or self.errors.shape != self.intensity.shape:
+            raise ValueError("intensity and errors must both be (n, n_energy)")
+        if self.structures is not None and len(self.structures) != n:
+            raise ValueError(f"{n} frames, but {len(self.structures)} structures")
+
+    def _check_sites(self) -> None:
+        n = len(self.site_frame)
+        for name in ("site_intensity", "site_errors"):
+            if getattr(self, name).shape != (n, self.n_energy):
+                raise ValueError(f"{name} must be ({n}, {self.n_energy})")
+        if len(self.site_atom) != n:
+            raise ValueError(f"{n} sites, but {len(self.site_atom)} atoms")
+        if n == 0:
+            return
+        if (np.diff(self.site_frame) < 0).any():
+            raise ValueError("sites must be ordered by frame")
+        if self.site_frame[0] < self.first_index or self.site_frame[-1] >= self.end_index:
+            raise ValueError(f"a site of a frame outside {self.first_index}:{self.end_index}")
+
+
+_FRAME_FIELDS = (
+    "frame_time",
+    "status",
+    "intensity",
+    "errors",
+    "edge_step",
+    "novelty",
+    "model_index",
+    "t_pushed",
+    "t_predicted",
+)
+_SITE_FIELDS = ("site_frame", "site_atom", "site_intensity", "site_errors")

@@ -1,0 +1,204 @@
+"""Writing one run: results in any order in, the contiguous prefix on disk, acknowledged after."""
+
+from __future__ import annotations
+
+import heapq
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.broker import Lease, ResultEntry, RunState, WriterBroker
+from stream.codec import decode
+from stream.messages import ModelRecord, ResultBlock
+from stream.result_file import RunFolder, RunHeader
+from stream.result_file.rows import Rows
+from stream.result_rows import EDGE_STEP_METHOD, rows_of
+from stream.settings import Settings
+
+ROWS_AT_ONCE = 4096
+
+
+@dataclass
+class RunWriter:
+    """The rows of one run between the results stream and its folder.
+
+    Entries wait here until every row before them is there: a file has no holes, and the first
+    write of a row wins. Nothing is acknowledged before it is durable.
+    """
+
+    broker: WriterBroker
+    lease: Lease
+    state: RunState
+    out: Path
+    settings: Settings
+    program_version: str
+    clock: Callable[[], float]
+    on_disk: int = 0
+    _folder: RunFolder | None = None
+    _waiting: dict[str, ResultEntry] = field(default_factory=dict)
+    _order: list[tuple[int, str]] = field(default_factory=list)
+    _energies: dict[str, tuple[int, NDArray[np.float64]]] = field(default_factory=dict)
+
+    def offer(self, entry: ResultEntry) -> None:
+        """Take a result in hand; one that is in hand already changes nothing."""
+        if entry.id not in self._waiting:
+            self._waiting[entry.id] = entry
+            heapq.heappush(self._order, (entry.first, entry.id))
+
+    @property
+    def end(self) -> int:
+        """The index after the last row that is on disk or could be put there now."""
+        reach = self.on_disk
+        for first, entry_id in sorted(self._order):
+            if first > reach:
+                break
+            reach = max(reach, first + self._waiting[entry_id].n_frames)
+        return reach
+
+    def commit(self) -> int:
+        """Make what is contiguous durable, then acknowledge it; how many rows were new."""
+        before = self.on_disk
+        while batch := self._next_batch():
+            try:
+                if not self._write(batch):
+                    self._put_back(batch)
+                    break
+                self.broker.commit(self.lease, self.state.run, self.on_disk, batch)
+            except BaseException:
+                self._put_back(batch)  # what is durable already is only acknowledged next time
+                raise
+        return self.on_disk - before
+
+    def _next_batch(self) -> list[ResultEntry]:
+        reach, batch, rows = self.on_disk, [], 0
+        while self._order and self._order[0][0] <= reach and rows < ROWS_AT_ONCE:
+            entry = self._waiting.pop(heapq.heappop(self._order)[1])
+            batch.append(entry)
+            rows += entry.n_frames
+            reach = max(reach, entry.first + entry.n_frames)
+        return batch
+
+    def _put_back(self, batch: list[ResultEntry]) -> None:
+        for entry in batch:
+            self.offer(entry)
+
+    def _write(self, batch: list[ResultEntry]) -> bool:
+        """Make a batch durable; False while no model of the run is known."""
+        new = [entry for entry in batch if entry.first + entry.n_frames > self.on_disk]
+        if not new:
+            return True  # all of it was written before: by us, or by an earlier writer
+        if not self._know_energies([decode(e.payload, ResultBlock) for e in new]):
+            return False
+        assert self._folder is not None
+        rows = self._new_rows(new)
+        if rows:
+            self._folder.append(Rows.concatenate(rows))
+        self._folder.check()
+        self.on_disk = self._folder.n_frames
+        return True
+
+    def _new_rows(self, batch: list[ResultEntry]) -> list[Rows]:
+        new, reach = [], self.on_disk
+        for entry in batch:
+            end = entry.first + entry.n_frames
+            if end > reach:
+                new.append(self._rows(entry)[reach - entry.first :])
+                reach = end
+        return new
+
+    def _rows(self, entry: ResultEntry) -> Rows:
+        assert self._folder is not None
+        result = decode(entry.payload, ResultBlock)
+        energy = self._folder.header.energy
+        index, own = self._energies.get(result.model, (-1, energy))
+        keep = self.state.spec.keep_structures
+        return rows_of(result, energy, own, index, keep_structures=keep)
+
+    # -- the folder -------------------------------------------------------------------------------
+
+    def _know_energies(self, results: list[ResultBlock]) -> bool:
+        """Learn the models of these results; False while no model of the run is known at all."""
+        for sha in {r.model for r in results if r.model} - self._energies.keys():
+            record = self._record(sha)
+            self._open_folder(record)
+            assert self._folder is not None
+            index = self._folder.add_model(record.name, str(record.version), sha)
+            self._energies[sha] = (index, record.energy.view("<f8", -1))
+        if self._folder is None and self.is_complete:
+            self._open_folder(None)  # every frame is a dead letter: a file without energies
+        return self._folder is not None
+
+    def _record(self, sha: str) -> ModelRecord:
+        packed = self.broker.model(self.lease, sha)
+        if packed is None:
+            raise AssertionError(f"run {self.state.run}: a result of the unpublished model {sha}")
+        return decode(packed, ModelRecord)
+
+    def _open_folder(self, record: ModelRecord | None) -> None:
+        if self._folder is not None:
+            return
+        self._folder = RunFolder.recover(
+            self.out,
+            self.state.run,
+            header=self._header(record),
+            epoch=self.lease.epoch,
+            clock=self.clock,
+            grace_s=self.settings.segment_grace_s,
+        )
+        self.on_disk = self._folder.n_frames
+
+    def _header(self, record: ModelRecord | None) -> RunHeader:
+        spec = self.state.spec
+        return RunHeader(
+            run=self.state.run,
+            element=record.element if record else "",
+            edge=record.edge if record else "",
+            energy=record.energy.view("<f8", -1).copy() if record else np.zeros(0),
+            time_units=spec.time_units,
+            start_time=self.state.opened_at,
+            title=spec.title or self.state.run,
+            sample=spec.sample,
+            descriptor=record.descriptor if record else "",
+            provider=record.provider if record else "",
+            program_version=self.program_version,
+            edge_step_method=EDGE_STEP_METHOD,
+            keep_structures=spec.keep_structures,
+            extra={
+                "run_id": self.state.run_id,
+                "requested": msgspec.json.encode(spec).decode(),
+                "writer_host": socket.gethostname(),
+            },
+        )
+
+    # -- the end ----------------------------------------------------------------------------------
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether everything up to the seal is on disk or in hand."""
+        return self.state.sealed is not None and self.end >= self.state.sealed
+
+    def finish(self) -> Path | None:
+        """Write the self-contained file and say so; None for a run without frames."""
+        path = None
+        if self._folder is not None:
+            path = self._folder.finish(
+                sealed=not self.state.interrupted,
+                interrupted=self.state.interrupted,
+                dropped=self.state.dropped,
+            )
+        self.broker.finish(self.lease, self.state.run)
+        return path
+
+    def refresh(self, *, force: bool = False) -> None:
+        """Let the main file follow."""
+        if self._folder is not None:
+            self._folder.refresh(force)
+
+    def sweep(self) -> bool:
+        """Remove replaced files whose grace is over; whether none is left."""
+        return self._folder is None or self._folder.sweep() == 0

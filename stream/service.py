@@ -1,0 +1,103 @@
+"""The run loop of a long-lived process: signals, drain, and patience with a server that is away."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from types import FrameType
+
+from xas.errors import Retry
+
+FIRST_PAUSE_S = 0.05
+LONGEST_PAUSE_S = 5.0
+
+
+def say(line: str) -> None:
+    """One plain line on standard error."""
+    print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is where services speak
+
+
+class StopSignal(threading.Event):
+    """Set by the first SIGTERM or SIGINT, or when the process that started us is gone.
+
+    The batch in hand is finished then. A second SIGINT ends the process as usual.
+    """
+
+    def listen(self) -> StopSignal:
+        """Take over the two signals; from the main thread only."""
+        signal.signal(signal.SIGTERM, self._on_signal)
+        signal.signal(signal.SIGINT, self._on_signal)
+        return self
+
+    def _on_signal(self, number: int, frame: FrameType | None) -> None:
+        del frame
+        if self.is_set() and number == signal.SIGINT:
+            raise KeyboardInterrupt
+        self.set()
+
+    def follow_parent(self, pipe: int = 0) -> StopSignal:
+        """Stop when ``pipe``, whose other end the parent holds, ends."""
+
+        def wait() -> None:
+            try:
+                while os.read(pipe, 4096):
+                    pass
+            except OSError:
+                pass  # a closed pipe is an ended one
+            self.set()
+
+        threading.Thread(target=wait, daemon=True, name="parent").start()
+        return self
+
+
+def run_until_stopped(step: Callable[[], object], stop: threading.Event, *, name: str) -> None:
+    """Repeat ``step`` until ``stop`` is set; a server that is away is waited for, and said so.
+
+    Errors other than Retry end the loop: they are the caller's.
+    """
+    trouble = Patience(name, stop.wait)
+    while not stop.is_set():
+        try:
+            step()
+        except Retry as error:
+            trouble.wait(error)
+        else:
+            trouble.over()
+
+
+class Patience:
+    """Waits longer with each failure, and speaks when trouble starts, changes and ends."""
+
+    def __init__(
+        self,
+        name: str,
+        wait: Callable[[float], object],
+        tell: Callable[[str], None] = say,
+        longest_s: float = LONGEST_PAUSE_S,
+    ) -> None:
+        self._name, self._sleep, self._tell, self._longest_s = name, wait, tell, longest_s
+        self._rest()
+
+    def _rest(self) -> None:
+        self._pause_s = min(FIRST_PAUSE_S, self._longest_s)
+        self._said = ""
+        self.waited_s = 0.0
+
+    def wait(self, error: Exception) -> None:
+        """Wait before the next attempt."""
+        reason = str(error)
+        if reason[:40] != self._said[:40]:
+            self._tell(f"{self._name}: {reason}; trying again")
+            self._said = reason
+        self._sleep(self._pause_s)
+        self.waited_s += self._pause_s
+        self._pause_s = min(2 * self._pause_s, self._longest_s)
+
+    def over(self) -> None:
+        """It worked again."""
+        if self._said:
+            self._tell(f"{self._name}: going on after {self.waited_s:.1f} s")
+        self._rest()

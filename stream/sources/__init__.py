@@ -1,0 +1,1 @@
+"""Where frames and measured spectra come from: files, standard input, running dynamics."""

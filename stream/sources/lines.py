@@ -1,0 +1,218 @@
+"""Lines of a byte source, many at a time, and the frames that they delimit.
+
+Lines are found with one numpy pass over each block; a frame is then a slice between two line ends,
+so nothing is done for each line in Python and at most one frame and one block are held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from stream.sources.bytes_in import ByteSource
+from xas.errors import BadTrajectory
+
+BLOCK_BYTES = 1 << 20
+MAX_ATOMS = 50_000_000
+MAX_LINE_BYTES = 16 << 20
+
+
+class NeedMore(Exception):  # noqa: N818 - a signal, not an error
+    """The buffer ends before the lines that were asked for."""
+
+
+class Malformed(Exception):  # noqa: N818 - becomes a BadTrajectory where the frame is known
+    """The text is not what the format says; `line` counts from the start of the frame, from 0."""
+
+    def __init__(self, reason: str, line: int = 0) -> None:
+        super().__init__(reason)
+        self.line = line
+
+
+@dataclass(frozen=True, slots=True)
+class RawFrame:
+    """The bytes of one frame.
+
+    index   which frame of the file, from 0
+    line    its first line in the file, from 1
+    head    what the format keeps of the header
+    body    one line an atom
+    body_line  lines from the frame's first one to the body's
+    """
+
+    index: int
+    line: int
+    n_atoms: int
+    head: Any
+    body: bytes
+    body_line: int
+
+
+class LineReader:
+    """A cursor over the lines of a source."""
+
+    def __init__(self, source: ByteSource) -> None:
+        self._source = source
+        self._data = b""
+        self._ends: list[int] = [-1]  # the last entry before the cursor's line, then every line end
+        self._dropped = 0
+        self._appetite = BLOCK_BYTES
+        self.cursor = 0
+        self.ended = False
+        self.unterminated = False
+
+    @property
+    def line(self) -> int:
+        """The cursor's line in the file, from 1."""
+        return self._dropped + self.cursor + 1
+
+    @property
+    def last_line(self) -> int:
+        """The last line known, from 1."""
+        return max(1, self._dropped + len(self._ends) - 1)
+
+    @property
+    def consumed_bytes(self) -> int:
+        """Bytes before the cursor in the buffer."""
+        return self._ends[self.cursor] + 1
+
+    def take(self, n_lines: int) -> bytes:
+        """Return the next lines, ends included, or raise NeedMore and stay."""
+        end = self.cursor + n_lines
+        if end >= len(self._ends):
+            if len(self._ends) == 1 and len(self._data) > MAX_LINE_BYTES:
+                raise Malformed("no line end in 16 MiB; this is not a text file")
+            raise NeedMore
+        lines = self._data[self._ends[self.cursor] + 1 : self._ends[end] + 1]
+        self.cursor = end
+        return lines
+
+    @property
+    def damage(self) -> str:
+        """Why the end may not be the real one; empty where it is."""
+        return self._source.damage
+
+    def is_last(self) -> bool:
+        """Whether the cursor stands behind the last line of the source, which has no line end."""
+        return self.unterminated and self.cursor == len(self._ends) - 1
+
+    def ready(self) -> bool:
+        """Whether `feed` would not wait."""
+        return self.ended or self._source.ready()
+
+    def feed(self) -> None:
+        """Forget what lies before the cursor and read another block; at the end, set `ended`."""
+        self._forget()
+        block = self._source.read(self._appetite)
+        # A frame larger than the buffer makes the blocks grow, so that joining them stays linear.
+        self._appetite = max(BLOCK_BYTES, len(self._data))
+        if not block:
+            self._finish()
+            return
+        base = len(self._data)
+        self._data += block
+        newlines = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == 10) + base
+        self._ends.extend(newlines.tolist())
+
+    def _forget(self) -> None:
+        cut = self._ends[self.cursor] + 1
+        self._data = self._data[cut:]
+        self._ends = [end - cut for end in self._ends[self.cursor :]]
+        self._dropped += self.cursor
+        self.cursor = 0
+
+    def _finish(self) -> None:
+        self.ended = True
+        if len(self._data) > self._ends[-1] + 1:
+            self.unterminated = True
+            self._data += b"\n"
+            self._ends.append(len(self._data) - 1)
+
+    def rest_is_blank(self) -> bool:
+        """Whether nothing but white space follows the cursor in the buffer."""
+        return not self._data[self._ends[self.cursor] + 1 :].strip()
+
+
+def raw_frames(
+    lines: LineReader, delimit: Callable[[LineReader, int], RawFrame], name: str
+) -> Iterator[RawFrame | None]:
+    """Yield each complete frame; None where the next one has not arrived yet.
+
+    A source that ends inside a frame, or a frame whose header is malformed, raises BadTrajectory
+    after the frames before it were yielded.
+    """
+    index = 0
+    while True:
+        start = lines.cursor
+        try:
+            frame = delimit(lines, index)
+        except NeedMore:
+            lines.cursor = start
+            if lines.ended:
+                if lines.rest_is_blank() and not lines.damage:
+                    return
+                raise BadTrajectory(truncation(name, index, lines.last_line)) from None
+            if not lines.ready():
+                yield None
+            lines.feed()
+            continue
+        except Malformed as error:
+            lines.cursor = start
+            line = lines.line + error.line
+            if lines.unterminated and line == lines.last_line:
+                raise BadTrajectory(truncation(name, index, line)) from None
+            raise BadTrajectory(fault(name, index, line, str(error))) from None
+        if lines.is_last() and _last_line_is_cut(frame):
+            raise BadTrajectory(truncation(name, index, lines.last_line))
+        yield frame
+        index += 1
+
+
+def _last_line_is_cut(frame: RawFrame) -> bool:
+    """Judge a last line without line end: it must have the columns and decimals of the one above.
+
+    The only frame of a hand-written file is spared the decimals.
+    """
+    above, _, last = frame.body.rstrip().rpartition(b"\n")
+    if not above:
+        return False
+    columns, columns_above = last.split(), above[above.rfind(b"\n") + 1 :].split()
+    if len(columns) < len(columns_above):
+        return True
+    return frame.index > 0 and _decimals(columns[-1]) < _decimals(columns_above[-1])
+
+
+def _decimals(token: bytes) -> int:
+    return len(token.partition(b".")[2])
+
+
+def truncation(name: str, index: int, line: int) -> str:
+    """Say that the file ends inside a frame."""
+    return (
+        f"{name} ends in the middle of frame {index} (line {line}): {_kept(index)};"
+        " write the rest of the file again, or go on with what was kept"
+    )
+
+
+def fault(name: str, index: int, line: int, reason: str) -> str:
+    """Say what is wrong in a frame."""
+    return f"{name}, frame {index} (line {line}): {reason}: {_kept(index)}"
+
+
+def _kept(index: int) -> str:
+    return f"{index} complete frame{'s were' if index != 1 else ' was'} kept"
+
+
+def atom_count(line: bytes) -> int:
+    """Read a number of atoms."""
+    try:
+        count = int(line)
+    except ValueError:
+        count = -1
+    if not 0 <= count <= MAX_ATOMS:
+        shown = line[:40].decode("latin-1").strip()
+        raise Malformed(f"expected the number of atoms, found '{shown}'")
+    return count

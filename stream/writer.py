@@ -1,0 +1,226 @@
+"""The writer of a shard: results in, files out that open at any moment, acknowledged after."""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+import uuid
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from stream.broker import RunState, WriterBroker
+from stream.result_file.survey import Survey, highest_epoch, survey
+from stream.run_writer import RunWriter
+from stream.service import run_until_stopped, say
+from stream.settings import Settings
+from xas.errors import BadResultFile, Fenced, Retry, RunRefused, Stop
+
+LOOK_INTERVAL_S = 0.1
+
+
+class Writer:
+    """Holds the lease of one shard and writes its runs into ``out``.
+
+    Raises Fenced when another writer takes over, StorageFailed where the disk refuses, and Stop
+    where the folder lacks rows that were acknowledged before; nothing is lost by any of them.
+    """
+
+    def __init__(
+        self,
+        broker: WriterBroker,
+        out: Path,
+        *,
+        shard: int = 0,
+        settings: Settings | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self._broker, self._out, self._shard = broker, out, shard
+        self._settings, self._clock = settings or Settings(), clock
+        self._owner = f"{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
+        self._runs: dict[str, RunWriter] = {}
+        self._refused: dict[str, int] = {}
+        self._sweeping: list[RunWriter] = []
+        self._after = "0"
+        self._next_commit = self._next_look = self._next_renewal = 0.0
+        self._lost: Fenced | None = None
+        out.mkdir(parents=True, exist_ok=True)
+        self._lease = broker.acquire(shard, self._owner, above=0)
+
+    def run(self, stop: threading.Event) -> None:
+        """Write until stopped; what is in hand is made durable first."""
+        ended = threading.Event()
+        keeper = threading.Thread(target=self._keep_lease, args=(ended,), daemon=True)
+        keeper.start()
+        try:
+            run_until_stopped(self.step, stop, name=f"writer of {self._out}")
+            self.drain()
+        finally:
+            ended.set()
+            keeper.join(timeout=5)
+            self._yield()
+
+    def _keep_lease(self, ended: threading.Event) -> None:
+        """Renew while the main thread copies a large file."""
+        while not ended.wait(self._settings.lease_s / 4):
+            try:
+                self._broker.renew(self._lease)
+            except Fenced as error:
+                self._lost = error
+            except Retry:
+                continue  # the main thread meets the same server, and says so
+
+    def _yield(self) -> None:
+        try:
+            self._broker.yield_lease(self._lease)
+        except (Retry, Fenced) as error:
+            say(f"writer of {self._out}: {error}")
+
+    def step(self, block_s: float = 0.05) -> int:
+        """Read, and commit and look after runs where it is time; how many results were read."""
+        if self._lost is not None:
+            raise self._lost
+        try:
+            return self._step(block_s)
+        except Fenced:
+            self._broker.renew(self._lease)  # a server that forgot its lease gives it again
+            return 0
+
+    def _step(self, block_s: float) -> int:
+        self._renew_if_due()
+        self._look_if_due()
+        entries = self._broker.results(self._lease, self._after, block_s=block_s)
+        for entry in entries:
+            self._after = entry.id
+            run = self._runs.get(entry.run)
+            if run is None:
+                self._look()
+                run = self._runs.get(entry.run)
+            if run is not None:  # else refused: its results stay where they are
+                run.offer(entry)
+        if self._clock() >= self._next_commit:
+            self._next_commit = self._clock() + self._settings.commit_interval_s
+            self.commit()
+        return len(entries)
+
+    def commit(self) -> None:
+        """Make durable and acknowledge whatever is contiguous; finish what is complete."""
+        for run in list(self._runs.values()):
+            run.commit()
+            run.refresh()
+            if run.state.sealed is not None and run.on_disk >= run.state.sealed:
+                self._finish(run)
+        self._sweeping = [run for run in self._sweeping if not run.sweep()]
+
+    def drain(self) -> None:
+        """Commit what is in hand and let the main files follow."""
+        self.commit()
+        for run in self._runs.values():
+            run.refresh(force=True)
+
+    @property
+    def idle(self) -> bool:
+        """Whether no run is open here and no file waits for the end of its grace."""
+        return not self._runs and not self._sweeping
+
+    def _finish(self, run: RunWriter) -> None:
+        path = run.finish()
+        del self._runs[run.state.run]
+        self._sweeping.append(run)
+        if path is not None:
+            say(f"run {run.state.run!r}: {run.on_disk} frames in {path}")
+
+    # -- lease ------------------------------------------------------------------------------------
+
+    def _renew_if_due(self) -> None:
+        if self._clock() >= self._next_renewal:
+            self._next_renewal = self._clock() + self._settings.lease_s / 3
+            self._broker.renew(self._lease)
+
+    def _raise_epoch(self, above: int) -> None:
+        self._lease = self._broker.acquire(self._shard, self._owner, above=above)
+        for run in self._runs.values():
+            run.lease = self._lease
+
+    # -- runs -------------------------------------------------------------------------------------
+
+    def _look_if_due(self) -> None:
+        if self._clock() >= self._next_look:
+            self._next_look = self._clock() + LOOK_INTERVAL_S
+            self._look()
+
+    def _look(self) -> None:
+        """Take on the runs that are new here, and follow what happens to the others."""
+        for state in self._broker.open_runs(self._lease):
+            known = self._runs.get(state.run)
+            if known is not None and state.file and known.state.run_id == state.run_id:
+                known.state = state
+            elif self._refused.get(state.run) != state.epoch:
+                self._take_on(state)  # new, or on a server that forgot that we have it
+
+    def _take_on(self, state: RunState) -> None:
+        try:
+            found = survey(self._out, state.run)
+            run_id = self._identity(state, found)
+        except (BadResultFile, RunRefused) as error:
+            self._refuse(state, str(error))
+            return
+        if found.n_frames < state.watermark:
+            raise Stop(
+                f"{self._out} holds {found.n_frames} frames of run {state.run!r}, but "
+                f"{state.watermark} were written before: start the writer with the folder that "
+                "has them"
+            )
+        highest = highest_epoch(self._out, state.run)
+        if highest >= self._lease.epoch:
+            self._raise_epoch(highest)
+        self._broker.adopt(
+            self._lease,
+            state.run,
+            n_frames=found.n_frames,
+            run_id=run_id,
+            file=str((self._out / f"{state.run}.h5").resolve()),
+            host=socket.gethostname(),
+        )
+        self._runs[state.run] = self._run_writer(replace(state, run_id=run_id), found.n_frames)
+        self._after = "0"  # its results may have passed by while nobody took them
+
+    def _identity(self, state: RunState, found: Survey) -> str:
+        """The id of the run that the folder holds, or of a new one; RunRefused for another's."""
+        if found.contents is None:
+            return state.run_id
+        stored = found.contents.header.extra.get("run_id", "")
+        if stored == state.run_id or state.resumed:
+            return stored
+        raise RunRefused(
+            f"{self._out / state.run}.h5 holds another run of that name with {found.n_frames} "
+            "frames: resume it, or take another name"
+        )
+
+    def _refuse(self, state: RunState, reason: str) -> None:
+        self._refused[state.run] = state.epoch
+        self._broker.refuse(self._lease, state.run, reason)
+        say(f"run {state.run!r} refused: {reason}")
+
+    def _run_writer(self, state: RunState, on_disk: int) -> RunWriter:
+        return RunWriter(
+            broker=self._broker,
+            lease=self._lease,
+            state=state,
+            out=self._out,
+            settings=self._settings,
+            program_version=program_version(),
+            clock=self._clock,
+            on_disk=on_disk,
+        )
+
+
+def program_version() -> str:
+    """The version of edgestream that runs."""
+    try:
+        return version("edgestream")
+    except PackageNotFoundError:
+        return "unknown"

@@ -1,0 +1,34 @@
+"""A run on disk, and a clock that tests move."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from made_rows import HEADER, RUN, Clock, OpenRun
+
+from stream.result_file.run_folder import RunFolder
+from stream.result_file.survey import highest_epoch
+
+
+@pytest.fixture
+def clock() -> Clock:
+    return Clock()
+
+
+@pytest.fixture
+def open_run(tmp_path: Path, clock: Clock) -> OpenRun:
+    """Recover the run in tmp_path with the next epoch."""
+
+    def recover(**options: object) -> RunFolder:
+        folder = RunFolder.recover(
+            tmp_path,
+            RUN,
+            epoch=highest_epoch(tmp_path, RUN) + 1,
+            clock=clock,
+            **{"header": HEADER, "grace_s": 60.0} | options,  # type: ignore[arg-type]
+        )
+        folder.add_model("fe-k", "1", "ab" * 32)
+        return folder
+
+    return recover

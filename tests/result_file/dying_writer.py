@@ -1,0 +1,108 @@
+"""A program for the kill tests: writers that die, one after the other, in forked children.
+
+    dying_writer.py steps FOLDER    dies before the 1st, 2nd, 3rd, ... system call of a whole run;
+                                    folder FOLDER/k and FOLDER/k.acknowledged for each
+    dying_writer.py moments FOLDER  is killed 40 times at random moments, in one folder
+
+What ``append`` returned for is written to the file ``acknowledged`` before anything else.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from made_rows import HEADER, RUN, make_rows
+
+from stream.result_file.run_folder import RunFolder
+from stream.result_file.survey import highest_epoch
+
+CALLS = ("open", "pwrite", "ftruncate", "fsync", "rename", "link", "unlink", "mkdir", "rmdir")
+N_FRAMES = 24
+EVERY_PWRITE = 9  # there are many of them, and they are all alike
+
+
+def open_run(folder: Path) -> RunFolder:
+    epoch = highest_epoch(folder, RUN) + 1
+    run = RunFolder.recover(folder, RUN, header=HEADER, epoch=epoch, grace_s=0, refresh_s=0)
+    run.add_model("fe-k", "1", "ab" * 32)
+    return run
+
+
+def write(run: RunFolder, until: int, acknowledged: int, largest: int) -> None:
+    while run.n_frames < until:
+        n = min(random.randint(1, largest), until - run.n_frames)
+        run.append(make_rows(run.n_frames, n, dead=(3, 17)))
+        os.write(acknowledged, f"{run.n_frames}\n".encode())
+        run.refresh()
+
+
+def die_before(number: int) -> None:
+    """Kill this process before the system call of that number."""
+    count = 0
+
+    def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
+        writes = 0
+
+        def wrapped(*args: Any, **options: Any) -> Any:
+            nonlocal count, writes
+            writes += 1
+            count += name != "pwrite" or writes % EVERY_PWRITE == 0
+            if count == number:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return call(*args, **options)
+
+        return wrapped
+
+    for name in CALLS:
+        setattr(os, name, counted(name, getattr(os, name)))
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """The process that works."""
+    if pid := os.fork():
+        return pid
+    work()
+    os._exit(0)
+
+
+def whole_run(folder: Path, acknowledged: int, number: int) -> None:
+    """Appends, merges, an interruption, its adoption, and the end."""
+    random.seed(1)
+    die_before(number)
+    run = open_run(folder)
+    write(run, N_FRAMES // 2, acknowledged, 1)
+    run.finish(sealed=False, interrupted=True)
+    run = open_run(folder)
+    write(run, N_FRAMES, acknowledged, 3)
+    run.finish(sealed=True)
+
+
+def steps(base: Path) -> None:
+    for number in range(1, 10_000):
+        folder = base / str(number)
+        log = os.open(f"{folder}.acknowledged", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+        pid = in_child(lambda: whole_run(folder, log, number))  # noqa: B023
+        os.close(log)
+        if os.waitpid(pid, 0)[1] == 0:
+            return
+
+
+def moments(folder: Path) -> None:
+    log = os.open(folder / "acknowledged", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
+    for number in range(40):
+        random.seed(number)
+        pid = in_child(lambda: write(open_run(folder), 1 << 40, log, 20))
+        time.sleep(0.02 + 0.2 * random.random())
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+
+
+if __name__ == "__main__":
+    {"steps": steps, "moments": moments}[sys.argv[1]](Path(sys.argv[2]))

@@ -1,0 +1,1 @@
+"""Frames to spectra: predictors, and the workers that feed them from the stream."""

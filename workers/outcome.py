@@ -1,0 +1,159 @@
+"""What became of the frames of one block, on its way into a result."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.broker import Entry
+from stream.codec import Array, encode
+from stream.messages import DEAD_LETTERED, PREDICTED, DeadLetter, FrameBlock, ResultBlock
+from workers.predictor import Prediction
+from xas.structure import Sites
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """Why one frame has no spectrum: in words, the exception's class, how often it was tried."""
+
+    reason: str
+    error: str
+    attempts: int = 1
+
+
+def _no_sites() -> Sites:
+    return Sites(np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64))
+
+
+def _no_rows() -> NDArray[np.float32]:
+    return np.zeros((0, 0), dtype=np.float32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outcome:
+    """Spectra of ``n_frames`` frames and the failures among them; arrays as in Prediction."""
+
+    n_frames: int
+    model: str = ""
+    sites: Sites = field(default_factory=_no_sites)
+    intensity: NDArray[np.float32] = field(default_factory=_no_rows)
+    errors: NDArray[np.float32] = field(default_factory=_no_rows)
+    novelty: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
+    failures: Mapping[int, Failure] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, prediction: Prediction, n_frames: int, model: str) -> Outcome:
+        """A prediction; structures that its checks refused are failures of their own."""
+        return cls(
+            n_frames=n_frames,
+            model=model,
+            sites=prediction.sites,
+            intensity=prediction.intensity,
+            errors=prediction.errors,
+            novelty=prediction.novelty,
+            failures={i: Failure(why, "BadStructure") for i, why in prediction.reasons.items()},
+        )
+
+    @classmethod
+    def failed(cls, n_frames: int, failure: Failure) -> Outcome:
+        """The same failure for every frame."""
+        return cls(n_frames=n_frames, failures=dict.fromkeys(range(n_frames), failure))
+
+    @classmethod
+    def join(cls, parts: Sequence[Outcome]) -> Outcome:
+        """Outcomes of consecutive frames end to end; one model at most."""
+        starts = np.cumsum([0, *(p.n_frames for p in parts)])
+        filled = [p for p in parts if p.model]
+        placed = list(zip(parts, starts.tolist(), strict=False))
+        failures = {i + start: f for p, start in placed for i, f in p.failures.items()}
+        if not filled:  # nothing could be loaded or read: no spectra, not even their length
+            return cls(n_frames=int(starts[-1]), failures=failures)
+        structure = np.concatenate([p.sites.structure + start for p, start in placed])
+        return cls(
+            n_frames=int(starts[-1]),
+            model=filled[0].model,
+            sites=Sites(structure, np.concatenate([p.sites.atom for p in parts])),
+            intensity=np.concatenate([p.intensity for p in filled]),
+            errors=np.concatenate([p.errors for p in filled]),
+            novelty=np.concatenate([p.novelty for p in filled]),
+            failures=failures,
+        )
+
+    def split(self, sizes: Sequence[int]) -> list[Outcome]:
+        """Cut into consecutive outcomes of the given numbers of frames; arrays are views."""
+        ends = np.cumsum([0, *sizes])
+        rows = np.searchsorted(self.sites.structure, ends)
+        return [
+            Outcome(
+                n_frames=int(end - start),
+                model=self.model,
+                sites=Sites(self.sites.structure[low:high] - start, self.sites.atom[low:high]),
+                intensity=self.intensity[low:high],
+                errors=self.errors[low:high],
+                novelty=self.novelty[low:high],
+                failures={i - int(start): f for i, f in self.failures.items() if start <= i < end},
+            )
+            for start, end, low, high in zip(ends, ends[1:], rows, rows[1:], strict=False)
+        ]
+
+    def result(self, entry: Entry, t_predicted: float, *, ours: bool) -> bytes:
+        """The message for the writer; ``ours``: the entry's bytes are a FrameBlock."""
+        status = np.full(self.n_frames, PREDICTED, dtype=np.uint8)
+        status[list(self.failures)] = DEAD_LETTERED
+        return encode(
+            ResultBlock(
+                run=entry.run,
+                first=entry.first,
+                n_frames=self.n_frames,
+                model=self.model,
+                t_predicted=t_predicted,
+                status=Array.of(status),
+                site_frame=Array.of(self.sites.structure.astype("<i4")),
+                site_atom=Array.of(self.sites.atom.astype("<i4")),
+                intensity=Array.of(self.intensity),
+                errors=Array.of(self.errors),
+                novelty=Array.of(self.novelty),
+                reasons={i: f.reason for i, f in self.failures.items()},
+                frames=entry.payload if ours else b"",
+            )
+        )
+
+    def dead_letters(
+        self, entry: Entry, block: FrameBlock | None, worker: str, t_failed: float
+    ) -> list[bytes]:
+        """One dead letter a failed frame, or one for a whole entry that nobody can read."""
+        if block is None:
+            failure = self.failures[0]
+            return [self._dead(entry, 0, self.n_frames, failure, worker, t_failed, entry.payload)]
+        return [
+            self._dead(entry, i, 1, failure, worker, t_failed, encode(block.cut(i)))
+            for i, failure in sorted(self.failures.items())
+        ]
+
+    def _dead(
+        self,
+        entry: Entry,
+        offset: int,
+        n_frames: int,
+        failure: Failure,
+        worker: str,
+        t_failed: float,
+        original: bytes,
+    ) -> bytes:
+        return encode(
+            DeadLetter(
+                run=entry.run,
+                first=entry.first + offset,
+                n_frames=n_frames,
+                reason=failure.reason,
+                error=failure.error,
+                attempts=failure.attempts,
+                worker=worker,
+                model=self.model,
+                t_failed=t_failed,
+                original=original,
+            )
+        )

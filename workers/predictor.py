@@ -1,0 +1,135 @@
+"""From structures to spectra: one path for the stream, the command line and Python."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store.bundle import Bundle
+from model_store.runtime import Session
+from xas.descriptor import Descriptor, Features
+from xas.edges import atomic_number, element_symbol
+from xas.errors import WorkerUnfit
+from xas.neighbours import check_structures
+from xas.structure import Sites, StructureBatch, sites_of_element
+
+TOO_CLOSE_ANGSTROM = 0.2  # no bond is shorter than 0.7: two atoms lie on one another
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prediction:
+    """Spectra of the sites that have one, and why the other structures have none.
+
+    sites in the order of structures; intensity, errors (n_sites, n_energy) float32, one standard
+    deviation, on the scale of the training spectra; novelty (n_sites,) float32; reasons: structure
+    -> why it has no spectrum.
+    """
+
+    sites: Sites
+    intensity: NDArray[np.float32]
+    errors: NDArray[np.float32]
+    novelty: NDArray[np.float32]
+    reasons: dict[int, str]
+
+
+class Predictor:
+    """One model, loaded and ready; the same numbers whatever else is in the batch (to 1e-6)."""
+
+    def __init__(self, bundle: Bundle, *, device: str = "cpu") -> None:
+        self.bundle = bundle
+        self.manifest = bundle.manifest
+        self._descriptor = Descriptor(bundle.manifest.descriptor)
+        self._session = Session(bundle, device=device)
+        self._element = atomic_number(bundle.manifest.element)
+
+    @property
+    def energy(self) -> NDArray[np.float64]:
+        """(n_energy,) float64, eV."""
+        return np.asarray(self.manifest.output.energy_ev, dtype=np.float64)
+
+    @property
+    def provider(self) -> str:
+        """The execution provider that is active."""
+        return self._session.provider
+
+    def predict(
+        self, batch: StructureBatch, sites: Sites | None = None, absorber: str | None = None
+    ) -> Prediction:
+        """Spectra of ``sites``, by default of all atoms of the model's element.
+
+        A structure with a fault gets a reason and none of its sites a spectrum; the others of the
+        batch never notice.
+        """
+        reasons = {i: why for i, why in enumerate(check_structures(batch)) if why}
+        if sites is None:
+            sites = sites_of_element(batch, self._element)
+        self._check_absorbers(batch, sites, absorber, reasons)
+        sites = _without(sites, reasons)
+        features = self._featurise(batch, sites, reasons)
+        for k in np.flatnonzero(features.closest < TOO_CLOSE_ANGSTROM):
+            reasons.setdefault(
+                int(sites.structure[k]),
+                f"two atoms lie {features.closest[k]:.2g} angstrom apart near atom {sites.atom[k]}",
+            )
+        mean, std, novelty = self._session.run(features.values.astype(np.float32))
+        finite = np.isfinite(mean).all(axis=1) & np.isfinite(std).all(axis=1)
+        for k in np.flatnonzero(~finite):
+            reasons.setdefault(int(sites.structure[k]), "the model's answer is not finite")
+        keep = ~np.isin(sites.structure, list(reasons))
+        if keep.all():
+            kept = (sites, mean, std, novelty)
+        else:
+            kept = (_select(sites, keep), mean[keep], std[keep], novelty[keep])
+        return Prediction(
+            sites=kept[0], intensity=kept[1], errors=kept[2], novelty=kept[3], reasons=reasons
+        )
+
+    def _featurise(self, batch: StructureBatch, sites: Sites, reasons: dict[int, str]) -> Features:
+        """Features of sites whose structures are all good; the bad ones are left out first."""
+        if not reasons:
+            return self._descriptor.featurise(batch, sites)
+        good = np.setdiff1d(np.arange(len(batch)), list(reasons))
+        renumbered = Sites(np.searchsorted(good, sites.structure), sites.atom)
+        return self._descriptor.featurise(batch.take(good), renumbered)
+
+    def _check_absorbers(
+        self, batch: StructureBatch, sites: Sites, absorber: str | None, reasons: dict[int, str]
+    ) -> None:
+        model = f"{self.manifest.name} predicts {self.manifest.element} {self.manifest.edge}-edges"
+        if absorber is not None and absorber != self.manifest.element:
+            for i in range(len(batch)):
+                reasons.setdefault(i, f"absorber {absorber} was asked for; {model}")
+            return
+        numbers = batch.numbers[batch.offsets[sites.structure] + sites.atom]
+        for k in np.flatnonzero(numbers != self._element):
+            reasons.setdefault(
+                int(sites.structure[k]),
+                f"atom {sites.atom[k]} is {element_symbol(int(numbers[k]))}; {model}",
+            )
+        n_sites = np.bincount(sites.structure, minlength=len(batch))
+        for i in np.flatnonzero(n_sites == 0).tolist():
+            reasons.setdefault(i, f"no {self.manifest.element} atom in it; {model}")
+
+    def check(self) -> None:
+        """Predict the model's own check input; WorkerUnfit where the answer is another."""
+        check = self.bundle.check()
+        try:
+            features = self._descriptor.featurise(check.batch, check.sites)
+            fault = self._session.check_fault(features.values.astype(np.float32), check)
+        except Exception as error:  # noqa: BLE001 - whatever it is, it is not a frame's fault
+            fault = f"the check input fails with {type(error).__name__}: {error}"
+        if fault is not None:
+            raise WorkerUnfit(
+                f"model {self.bundle.reference}: {fault}: this worker or this copy of the model is "
+                "at fault, not the frames"
+            )
+
+
+def _without(sites: Sites, reasons: dict[int, str]) -> Sites:
+    return _select(sites, ~np.isin(sites.structure, list(reasons))) if reasons else sites
+
+
+def _select(sites: Sites, keep: NDArray[np.bool_]) -> Sites:
+    return Sites(sites.structure[keep], sites.atom[keep])

@@ -1,0 +1,263 @@
+"""A worker: takes blocks from the stream, predicts them in batches, gives results back."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import threading
+import time
+import uuid
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from functools import partial
+
+from stream.broker import Completion, Entry, UnpublishedModel, WorkerBroker, WorkerState
+from stream.codec import Array, encode
+from stream.messages import DeadLetter, FrameBlock, ModelRecord
+from stream.service import run_until_stopped, say
+from stream.settings import Settings
+from workers.batcher import Batch, Job, batches
+from workers.blame import predict_alone, predict_batch
+from workers.isolation import IsolatedPredictor
+from workers.outcome import Failure, Outcome
+from workers.predictor import Predictor
+from xas.errors import BadMessage, BadModel, Retry, UnknownModel, WorkerUnfit
+
+MODELS_KEPT = 4
+BYTES_PER_ATOM = 13  # on the wire: one for the element, twelve for the position
+REPORT_INTERVAL_S = 2.0
+
+
+class Models:
+    """The predictors in use, least recently used first to go."""
+
+    def __init__(self, load: Callable[[str], Predictor]) -> None:
+        self._load = load
+        self._kept: OrderedDict[str, Predictor] = OrderedDict()
+
+    def get(self, reference: str) -> Predictor:
+        """The predictor of ``name[@version or alias]``; UnknownModel, BadModel."""
+        if reference not in self._kept:
+            self._kept[reference] = self._load(reference)
+            if len(self._kept) > MODELS_KEPT:
+                self._kept.popitem(last=False)
+        self._kept.move_to_end(reference)
+        return self._kept[reference]
+
+    def names(self) -> list[str]:
+        """What is loaded."""
+        return [f"{p.manifest.name}@{p.manifest.version}" for p in self._kept.values()]
+
+
+class Worker:
+    """One worker of the group; its name is unique for every start.
+
+    ``load`` turns a model reference into a predictor. ``isolation`` predicts frames of entries that
+    an earlier worker did not finish.
+    """
+
+    def __init__(
+        self,
+        broker: WorkerBroker,
+        load: Callable[[str], Predictor],
+        *,
+        isolation: IsolatedPredictor,
+        name: str = "worker",
+        device: str = "cpu",
+        settings: Settings | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        self.name = f"{socket.gethostname()}.{name}.{uuid.uuid4().hex[:8]}"
+        self._broker, self._models = broker, Models(load)
+        self._isolation, self._device = isolation, device
+        self._settings, self._clock = settings or Settings(), clock
+        self._may_hold_unseen = True
+        self._next_claim = self._next_report = self._next_beat = 0.0
+        self._frames = self._sites = self._failures = 0
+        self._busy_s = 0.0
+
+    def run(self, stop: threading.Event) -> None:
+        """Work until stopped; the batch in hand is finished, and the consumer removed."""
+        try:
+            run_until_stopped(self.step, stop, name=self.name)
+        finally:
+            self._isolation.close()
+            self._leave()
+
+    def _leave(self) -> None:
+        try:
+            self._broker.leave(self.name)
+        except Retry as error:
+            say(f"{self.name}: left without saying so: {error}")
+
+    def step(self, block_s: float = 0.5) -> int:
+        """One batch; how many entries it had. Raises WorkerUnfit after giving the entries back."""
+        try:
+            self._report()
+            entries = self._take(block_s)
+            self._work(entries)
+        except Retry:
+            # a reply may have been lost on the way: what it held is pending on us
+            self._may_hold_unseen = True
+            raise
+        return len(entries)
+
+    # -- taking -----------------------------------------------------------------------------------
+
+    def _take(self, block_s: float) -> list[Entry]:
+        if self._may_hold_unseen:
+            unseen = self._broker.pending(self.name)
+            if unseen:
+                return unseen
+            self._may_hold_unseen = False
+        if self._clock() >= self._next_claim:
+            self._next_claim = self._clock() + self._settings.claim_idle_s / 4
+            claimed = self._broker.claim(self.name)
+            if claimed:
+                self._next_claim = 0.0
+                return claimed
+        return self._read_batch(block_s)
+
+    def _read_batch(self, block_s: float) -> list[Entry]:
+        """Greedy: waits only while there is nothing at all."""
+        entries = self._broker.read(self.name, block_s=block_s)
+        enough = self._settings.batch_atoms * BYTES_PER_ATOM
+        while entries and sum(len(e.payload) for e in entries) < enough:
+            more = self._broker.read(self.name, block_s=0)
+            if not more:
+                break
+            entries += more
+        return entries
+
+    # -- predicting -------------------------------------------------------------------------------
+
+    def _work(self, entries: Sequence[Entry]) -> None:
+        started = self._clock()
+        try:
+            for entry in (e for e in entries if not e.run):
+                self._bury(entry)
+            jobs = [job for e in entries if e.run and (job := self._decode(e)) is not None]
+            for job in (j for j in jobs if j.entry.deliveries > 1):
+                self._finish_alone(job)
+            for batch in batches([j for j in jobs if j.entry.deliveries == 1]):
+                self._finish(batch, partial(self._beat, entries))
+        except WorkerUnfit as error:
+            self._broker.release(self.name, entries)
+            self._report(str(error))
+            raise
+        self._busy_s += self._clock() - started
+
+    def _decode(self, entry: Entry) -> Job | None:
+        try:
+            return Job.of(entry)
+        except BadMessage as error:
+            failure = Failure(str(error), type(error).__name__)
+            self._complete([(entry, None, Outcome.failed(entry.n_frames, failure))])
+            return None
+
+    def _predictor(self, reference: str) -> Predictor:
+        try:
+            return self._models.get(reference)
+        except BadModel as error:
+            raise WorkerUnfit(f"{self.name}: {error}") from error
+
+    def _finish(self, batch: Batch, beat: Callable[[], None]) -> None:
+        try:
+            outcomes = predict_batch(batch, self._predictor(batch.model), beat)
+        except UnknownModel as error:
+            outcomes = [Outcome.failed(n, Failure(str(error), "UnknownModel")) for n in batch.sizes]
+        self._complete(
+            [(j.entry, j.block, o) for j, o in zip(batch.jobs, outcomes, strict=True)],
+            batch.model,
+        )
+
+    def _finish_alone(self, job: Job) -> None:
+        beat = partial(self._beat, [job.entry])
+        model = job.block.model
+        try:
+            outcome = predict_alone(job, self._isolation, self._predictor(model), beat)
+        except UnknownModel as error:
+            outcome = Outcome.failed(job.block.n_frames, Failure(str(error), "UnknownModel"))
+        self._complete([(job.entry, job.block, outcome)], model)
+
+    def _beat(self, entries: Sequence[Entry]) -> None:
+        if self._clock() >= self._next_beat:
+            self._next_beat = self._clock() + self._settings.claim_idle_s / 4
+            self._broker.heartbeat(self.name, entries)
+
+    # -- giving back ------------------------------------------------------------------------------
+
+    def _complete(
+        self, done: Sequence[tuple[Entry, FrameBlock | None, Outcome]], reference: str = ""
+    ) -> None:
+        now = self._clock()
+        completions = [
+            Completion(
+                entry=entry,
+                result=outcome.result(entry, now, ours=block is not None),
+                dead=outcome.dead_letters(entry, block, self.name, now) if outcome.failures else (),
+                n_dead=len(outcome.failures),
+                model=outcome.model,
+            )
+            for entry, block, outcome in done
+        ]
+        try:
+            first = self._broker.complete(self.name, completions)
+        except UnpublishedModel:
+            self._publish(self._predictor(reference))
+            first = self._broker.complete(self.name, completions)
+        for (_, _, outcome), counted in zip(done, first, strict=True):
+            if counted:
+                self._frames += outcome.n_frames
+                self._sites += len(outcome.sites)
+                self._failures += len(outcome.failures)
+
+    def _publish(self, predictor: Predictor) -> None:
+        manifest = predictor.manifest
+        record = ModelRecord(
+            name=manifest.name,
+            version=manifest.version,
+            sha256=predictor.bundle.sha256,
+            element=manifest.element,
+            edge=manifest.edge,
+            descriptor=json.dumps(manifest.input.descriptor),
+            provider=predictor.provider,
+            energy=Array.of(predictor.energy),
+        )
+        self._broker.publish_model(record.sha256, encode(record))
+
+    def _bury(self, entry: Entry) -> None:
+        letter = DeadLetter(
+            run="",
+            first=0,
+            n_frames=0,
+            reason="an entry that was not pushed by edgestream: it has no run, index and count",
+            error="BadMessage",
+            attempts=1,
+            worker=self.name,
+            model="",
+            t_failed=self._clock(),
+            original=entry.payload,
+        )
+        self._broker.bury(self.name, entry, encode(letter))
+
+    def _report(self, problem: str = "") -> None:
+        if not problem and self._clock() < self._next_report:
+            return
+        self._next_report = self._clock() + REPORT_INTERVAL_S
+        self._broker.report(
+            WorkerState(
+                name=self.name,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                device=self._device,
+                models=self._models.names(),
+                frames=self._frames,
+                sites=self._sites,
+                failures=self._failures,
+                busy_s=self._busy_s,
+                seen_at=self._clock(),
+                problem=problem,
+            )
+        )
