@@ -428,6 +428,75 @@ def match(
         print_match(found, measured, predicted, plot=plot)
 
 
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option(help="Folder for the result.")] = Path("demo-out"),
+    frames_per_s: Annotated[float, typer.Option("--rate", min=0.1, help="Frames a second.")] = 50.0,
+    as_json: AsJson = False,
+) -> None:
+    """Replay a trajectory that comes with edgestream, live, and draw its spectra."""
+    from edgestream.demo_command import run_demo
+    from edgestream.progress import show_progress
+    from edgestream.tables import print_summary
+    from stream.service import StopSignal
+
+    stop = StopSignal().listen()
+    with show_progress("demo") as progress:
+        summary, picture = run_demo(out, frames_per_s, progress, stop)
+    print_summary(summary, plot=picture, as_json=as_json)
+
+
+@app.command()
+def train(
+    name: Annotated[str, typer.Argument(help="Name of the model, e.g. fe-k.")],
+    data: Annotated[Path, typer.Option(help="Labels: numbers, positions, offsets, mu, energy.")],
+    preset: Annotated[str, typer.Option(help="default, or xanesnet-2022.")] = "default",
+    edge: Annotated[str, typer.Option(help="Absorption edge of the labels.")] = "K",
+    members: Annotated[int | None, typer.Option(help="Networks in the ensemble.")] = None,
+    folds: Annotated[int | None, typer.Option(help="Folds of the cross-validation.")] = None,
+    epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Threads of PyTorch.")] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A small model, to try things out.")
+    ] = False,
+    models: Models = None,
+    as_json: AsJson = False,
+) -> None:
+    """Fit an ensemble, evaluate it honestly, export it to ONNX and put it into the store.
+
+    The quality is that of spectra whose chemical formula was not in the training. Needs the extra:
+    pip install 'edgestream[train]'.
+    """
+    from edgestream.models import open_store
+    from edgestream.progress import show_progress
+    from edgestream.tables import print_json, print_model
+    from trainer.train import train as train_model
+
+    with show_progress(f"training {name}") as progress:
+        bundle = train_model(
+            name,
+            data,
+            open_store(models),
+            preset=preset,
+            edge=edge,
+            members=members,
+            folds=folds,
+            epochs=epochs,
+            seed=seed,
+            threads=threads,
+            quick=quick,
+            progress=lambda at: progress.update(
+                at.done, at.total, f"{at.stage}, loss {at.loss:.4f}, {at.left_s:.0f} s left"
+            ),
+        )
+    if as_json:
+        print_json(bundle.manifest)
+    else:
+        print_model(bundle.manifest)
+        typer.echo(f"stored in {bundle.folder}")
+
+
 @models_app.command("list")
 def models_list(models: Models = None, as_json: AsJson = False) -> None:
     """All models, a line each."""

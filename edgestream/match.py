@@ -143,11 +143,15 @@ def normalised_measurement(measured: MeasuredSpectrum, edge_ev: float) -> tuple[
             f" predicted lies at {edge_ev:.0f} eV; give a spectrum of that edge"
         )
     energy, mu = measured.energy_ev[near], measured.mu[near]
+    if energy[0] >= edge_ev:
+        raise BadSpectrum(f"{measured.name} begins above the edge at {edge_ev:.0f} eV")
     below = energy < edge_ev - PRE_EDGE_EV
     if below.sum() >= 3:
         mu = mu - np.polynomial.Polynomial.fit(energy[below], mu[below], 1)(energy)
     fit = fit_edge(energy, mu)
-    if not np.isfinite(fit.step[0]):
+    above = mu[energy > edge_ev]
+    rises = len(above) > 0 and above.mean() > mu[energy <= edge_ev].mean()
+    if not (rises and np.isfinite(fit.step[0])):
         raise BadSpectrum(
             f"{measured.name} does not rise at {edge_ev:.0f} eV; are i0 and itrans swapped?"
         )

@@ -30,7 +30,7 @@ def match_file(
     if plot is not None:
         from edgestream.pictures import draw_match
 
-        draw_match(found, predicted, plot)
+        draw_match(found, plot)
     return found
 
 

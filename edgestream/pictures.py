@@ -34,6 +34,6 @@ def draw_spectra(spectra: Spectra, picture: Path) -> None:
     plots.plot_predictions(spectra.energy, spectra.intensity, spectra.errors, labels, picture)
 
 
-def draw_match(found: Match, predicted: Path, picture: Path) -> None:
+def draw_match(found: Match, picture: Path) -> None:
     """Measured against predicted."""
-    plots.plot_match(found, picture, predicted.stem)
+    plots.plot_match(found, picture)

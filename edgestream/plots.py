@@ -40,6 +40,7 @@ _STYLE: Any = {
     "lines.linewidth": 1.5,
     "svg.fonttype": "none",
     "pdf.fonttype": 42,
+    "text.parse_math": False,  # a name may hold a dollar sign
 }
 _TIME_UNITS = ((5e6, 1e6, "ns"), (5e3, 1e3, "ps"), (0.0, 1.0, "fs"))
 
@@ -73,7 +74,16 @@ def plot_run(
         _image(figure, layout[1, 1], middle, grid, edges, rows, "intensity", centred=False)
         bottom = figure.add_subplot(layout[2, 0], sharex=top)
         change = rows - mean
-        _image(figure, layout[2, 1], bottom, grid, edges, change, "minus average", centred=True)
+        _image(
+            figure,
+            layout[2, 1],
+            bottom,
+            grid,
+            edges,
+            change,
+            "difference from average",
+            centred=True,
+        )
         for axes in (middle, bottom):
             axes.set_ylabel(label)
         for axes in (top, middle):

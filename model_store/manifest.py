@@ -83,7 +83,7 @@ class PercentErrors(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 class PeakErrors(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Errors of the positions of prominent peaks, eV; ``hit_rate``: share of peaks found again."""
 
-    mean_ev: float
+    mean_ev: float | None = None
     max_ev: float | None = None
     std_ev: float | None = None
     r2: float | None = None

@@ -306,6 +306,7 @@ static int gather_images(Scratch *w, const Structure *a, int64_t i, int itself, 
     for (int axis = 0; axis < 3; axis++) {
         const double *dual = a->duals + 3 * axis;
         double fraction = d[0] * dual[0] + d[1] * dual[1] + d[2] * dual[2];
+        if (!(fabs(fraction) < 1e12)) return 0; /* not finite: near nothing */
         low[axis] = ceil(-fraction - reach[axis]);
         high[axis] = floor(-fraction + reach[axis]);
     }

@@ -166,17 +166,23 @@ def check_structures(batch: StructureBatch, cutoff_angstrom: float = 6.0) -> lis
     without volume, or so flat or so crowded that no such matter exists.
     """
     problems = [""] * len(batch)
-    owner = np.repeat(np.arange(len(batch)), np.diff(batch.offsets))
     for i in np.flatnonzero(_bad_cells(batch, cutoff_angstrom)).tolist():
         problems[i] = "its periodic cell has no volume, or is too flat or too full of atoms"
-    with np.errstate(invalid="ignore"):
-        far = ~(np.abs(batch.positions) <= MAX_COORDINATE_ANGSTROM).all(axis=1)
-    for atom in np.flatnonzero(far)[::-1].tolist():
-        i = int(owner[atom])
+    for atom in _far_atoms(batch.positions)[::-1].tolist():
+        i = int(np.searchsorted(batch.offsets, atom, side="right")) - 1
         problems[i] = _position_problem(batch.positions[atom], atom - int(batch.offsets[i]))
-    for i in np.flatnonzero(np.diff(batch.offsets) == 0).tolist():
+    for i in np.flatnonzero(batch.offsets[1:] == batch.offsets[:-1]).tolist():
         problems[i] = "it has no atoms"
     return problems
+
+
+def _far_atoms(positions: NDArray[np.float32]) -> NDArray[np.intp]:
+    """Atoms that are not finite or too far out."""
+    with np.errstate(invalid="ignore"):
+        most = np.abs(positions).max(initial=0.0)
+        if most <= MAX_COORDINATE_ANGSTROM:  # not so where any is nan
+            return np.zeros(0, dtype=np.intp)
+        return np.flatnonzero(~(np.abs(positions) <= MAX_COORDINATE_ANGSTROM).all(axis=1))
 
 
 def _position_problem(position: NDArray[np.float32], atom: int) -> str:
@@ -205,9 +211,10 @@ def require_good(batch: StructureBatch, sites: Sites, cutoff_angstrom: float) ->
 
     Also for a site that is not in the batch.
     """
-    for i, problem in enumerate(check_structures(batch, cutoff_angstrom)):
-        if problem:
-            raise BadStructure(f"structure {i}: {problem}")
+    problems = check_structures(batch, cutoff_angstrom)
+    if any(problems):
+        i = next(i for i, problem in enumerate(problems) if problem)
+        raise BadStructure(f"structure {i}: {problems[i]}")
     if not len(sites):
         return
     inside = (sites.structure >= 0) & (sites.structure < len(batch)) & (sites.atom >= 0)

@@ -61,7 +61,7 @@ def read_measured(path: str | Path) -> MeasuredSpectrum:
         mu=mu,
         element=fields.get("element.symbol", "").capitalize() or None,
         edge=fields.get("element.edge", "").upper() or None,
-        name=fields.get("sample.name") or path.stem,
+        name=" ".join(fields.get("sample.name", "").split()) or path.stem,
     )
 
 

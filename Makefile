@@ -1,0 +1,43 @@
+# make demo    install what is needed, predict a real trajectory live on an embedded server
+# make test    install what is needed, run the whole test suite
+# make check   what CI runs: format, lint, types, import contracts, tests
+PYTHON ?= python3
+BIN := .venv/bin
+INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PARTS := pyproject.toml constraints.txt xas/_wacsf.c xas/_wacsf_kernel.h
+
+.PHONY: demo test check format lint clean
+
+demo: .venv/.installed
+	$(BIN)/edgestream demo --out demo-out
+
+test: .venv/.developer
+	$(BIN)/python -m pytest
+
+check: .venv/.developer lint
+	$(BIN)/python -m pytest
+
+lint: .venv/.developer
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.developer
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+.venv/bin/python:
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "edgestream needs Python 3.11 or newer; try make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+
+.venv/.installed: .venv/bin/python $(PARTS)
+	$(INSTALL) --editable .
+	touch $@
+
+.venv/.developer: .venv/bin/python $(PARTS)
+	$(INSTALL) --editable '.[train,dev]'
+	touch $@ .venv/.installed
+
+clean:
+	rm -rf .venv build dist demo-out *.egg-info xas/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,57 @@
+"""How far a training is."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Progress:
+    """One report: ``done`` of ``total`` epochs of the whole training, ``loss`` of the last one."""
+
+    stage: str
+    done: int
+    total: int
+    loss: float
+    elapsed_s: float
+
+    @property
+    def left_s(self) -> float:
+        """Seconds until the last epoch at the pace so far."""
+        return self.elapsed_s * (self.total - self.done) / max(1, self.done)
+
+
+Callback = Callable[[Progress], None]
+
+
+@dataclass(slots=True)
+class Clock:
+    """Counts epochs over all stages and tells the callback."""
+
+    total: int
+    callback: Callback | None = None
+    done: int = 0
+    stage: str = ""
+    model: str = ""
+    started: float = field(default_factory=time.monotonic)
+
+    def epoch(self, loss: float) -> None:
+        """One more epoch has ended."""
+        self.done += 1
+        if self.callback is not None:
+            self.callback(
+                Progress(
+                    stage=f"{self.model}: {self.stage}" if self.model else self.stage,
+                    done=self.done,
+                    total=self.total,
+                    loss=loss,
+                    elapsed_s=self.elapsed_s,
+                )
+            )
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds since the training began."""
+        return time.monotonic() - self.started

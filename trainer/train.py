@@ -1,0 +1,194 @@
+"""Labels in, a bundle in the store out: evaluate, fit, calibrate, export."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from model_store import manifest as manifests
+from model_store.bundle import Bundle, Check, check_bytes
+from model_store.manifest import (
+    CHECK,
+    MANIFEST,
+    MODEL,
+    Manifest,
+    Measures,
+    SpectrumOutput,
+    StructureInput,
+    sha256_of,
+)
+from model_store.store import Store
+from trainer.archive import Labels, read_labels
+from trainer.check_input import check_structures
+from trainer.extra import require_extra
+from trainer.progress import Callback, Clock
+from trainer.recipe import Recipe, recipe_of
+from trainer.report import (
+    BASELINE,
+    Request,
+    calibration_record,
+    published_rows,
+    split_name,
+    training_record,
+)
+from trainer.sources import Source, source_of
+from xas.descriptor import Descriptor
+from xas.edges import edge_energy_ev
+from xas.errors import Reject
+
+if TYPE_CHECKING:
+    from trainer.networks import Predictor
+
+Array = NDArray[np.float64]
+
+
+def train(
+    name: str,
+    data: Path,
+    out: Store,
+    *,
+    preset: str = "default",
+    edge: str = "K",
+    members: int | None = None,
+    folds: int | None = None,
+    epochs: int | None = None,
+    seed: int | None = None,
+    threads: int | None = None,
+    quick: bool = False,
+    baseline: bool | None = None,
+    limit: int | None = None,
+    source: Source | None = None,
+    command: str = "",
+    progress: Callback | None = None,
+) -> Bundle:
+    """Fit an ensemble to the labels of ``data`` and put it into ``out`` as the next version.
+
+    Its quality is found by cross-validation in which no group of labels is on both sides; the model
+    itself is then fitted to all labels. None leaves a setting as the preset has it. ``baseline``
+    adds the paper's descriptor and network on the same folds to the table (None: with the default
+    preset, unless ``quick``). ``limit`` takes the first labels only; ``quick`` shrinks everything.
+    ``command`` is written down as what repeats the training. Nothing is stored unless all succeeds.
+
+    Raises BadLabels for the data, and Reject for settings that make no sense or where the ``train``
+    extra is missing.
+    """
+    require_extra()
+    changes = {"members": members, "folds": folds, "epochs": epochs, "seed": seed}
+    recipe = recipe_of(preset, quick=quick, threads=threads, **changes)
+    _require_sense(name, recipe)
+    labels = read_labels(data, limit)
+    edge_energy_ev(labels.element, edge)  # refuses an edge that the element lacks, before the work
+    request = Request(
+        name=name,
+        edge=edge,
+        preset=preset,
+        command=command or f"edgestream train {name} --data {data.name}",
+        source=source or source_of(labels.sha256),
+    )
+    compare = (preset == "default" and not quick) if baseline is None else baseline
+    trained = _train(request, recipe, labels, compare, progress)
+    with tempfile.TemporaryDirectory(prefix="edgestream-train-") as scratch:
+        _write(Path(scratch), request, labels, trained)
+        version = out.put(Path(scratch))
+    return out.get(f"{name}@{version}")
+
+
+@dataclass(frozen=True, slots=True)
+class _Trained:
+    recipe: Recipe
+    predictor: Predictor
+    quality: tuple[Measures, ...]
+    novelty_unit: float
+    duration_s: float
+
+
+def _require_sense(name: str, recipe: Recipe) -> None:
+    if not manifests.NAME.fullmatch(name):
+        raise Reject(f"{name!r} is no name of a model (letters, digits, . _ - up to 64)")
+    for key, least in (("members", 1), ("folds", 2), ("epochs", 1), ("threads", 1)):
+        if getattr(recipe, key) < least:
+            raise Reject(f"{key} = {getattr(recipe, key)}: at least {least} is needed")
+
+
+def _train(
+    request: Request, recipe: Recipe, labels: Labels, compare: bool, progress: Callback | None
+) -> _Trained:
+    from trainer.evaluate import cross_validate, measures
+    from trainer.fit import fit
+    from trainer.predictor import assemble
+
+    paper = recipe_of("xanesnet-2022", folds=recipe.folds, seed=recipe.seed) if compare else None
+    clock = Clock(total=_epochs(recipe) + recipe.epochs + (_epochs(paper) if paper else 0))
+    clock.callback = progress
+    split = split_name(labels, recipe)
+    features = featurise(recipe, labels)
+    held_out = cross_validate(recipe, labels, features, clock)
+    quality = [*measures(request.name, split, labels, request.edge, held_out)]
+    if paper:
+        clock.model = BASELINE
+        known = cross_validate(paper, labels, featurise(paper, labels), clock)
+        quality += measures(BASELINE, split, labels, request.edge, known)
+        clock.model = ""
+    if (labels.element, request.edge) == ("Fe", "K"):
+        quality += published_rows()
+    clock.stage = "fit to all labels"
+    ensemble = fit(recipe, features, labels.intensity, clock.epoch)
+    error_model, unit = held_out.error_model(labels), held_out.novelty_unit
+    predictor = assemble(ensemble, error_model, unit, labels, features)
+    return _Trained(recipe, predictor, tuple(quality), unit, clock.elapsed_s)
+
+
+def _epochs(recipe: Recipe) -> int:
+    return recipe.folds * recipe.epochs
+
+
+def featurise(recipe: Recipe, labels: Labels) -> Array:
+    """(n, n_features) as the network sees them in a worker: rounded to float32."""
+    found = Descriptor(recipe.descriptor).featurise(labels.batch, labels.sites)
+    return found.values.astype(np.float32).astype(np.float64)
+
+
+def _write(folder: Path, request: Request, labels: Labels, trained: _Trained) -> None:
+    from trainer.export import to_onnx
+
+    (folder / MODEL).write_bytes(to_onnx(trained.predictor))
+    (folder / CHECK).write_bytes(check_bytes(_check(trained, labels.element)))
+    manifest = _manifest(folder, request, labels, trained)
+    manifests.validate(manifest, str(folder))
+    (folder / MANIFEST).write_bytes(manifests.encode(manifest))
+
+
+def _check(trained: _Trained, element: str) -> Check:
+    from trainer.predictor import answer
+
+    batch, sites = check_structures(element)
+    features = Descriptor(trained.recipe.descriptor).featurise(batch, sites).values
+    return Check(batch, sites, *answer(trained.predictor, features))
+
+
+def _manifest(folder: Path, request: Request, labels: Labels, trained: _Trained) -> Manifest:
+    recipe, predictor = trained.recipe, trained.predictor
+    floor = float(predictor.floor.median())
+    return Manifest(
+        name=request.name,
+        version=1,  # the store gives the version
+        element=labels.element,
+        edge=request.edge,
+        summary=f"{labels.element} {request.edge}-edge XANES of a structure",
+        input=StructureInput(descriptor=recipe.descriptor.to_dict()),
+        output=SpectrumOutput(
+            energy_ev=tuple(labels.energy.tolist()), unit="as the training spectra"
+        ),
+        members=recipe.members,
+        training=training_record(request, recipe, labels, trained.duration_s),
+        quality=trained.quality,
+        calibration=calibration_record(
+            float(predictor.factor), floor, trained.novelty_unit, split_name(labels, recipe)
+        ),
+        files={name: sha256_of(folder / name) for name in (MODEL, CHECK)},
+    )
