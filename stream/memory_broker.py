@@ -226,8 +226,8 @@ class MemoryBroker:
     def _touch(self, consumer: str, entries: Sequence[Entry], at: float) -> None:
         for entry in entries:
             delivery = self._stream_of(entry).deliveries.get(int(entry.id))
-            if delivery is not None:
-                delivery.consumer, delivery.at = consumer, at
+            if delivery is not None and delivery.consumer == consumer:
+                delivery.at = at
 
     def _stream_of(self, entry: Entry) -> _Stream:
         shard, priority = entry.stream.split(":")

@@ -180,7 +180,7 @@ class ResultBlock(msgspec.Struct, frozen=True, kw_only=True):
     errors: Array
     novelty: Array
     reasons: dict[int, str]
-    frames: memoryview | bytes
+    frames: memoryview
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,7 +195,7 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
     worker: str
     model: str
     t_failed: float
-    original: memoryview | bytes
+    original: memoryview
 
 
 class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):

@@ -198,19 +198,14 @@ class RedisBroker:
 
     def heartbeat(self, consumer: str, entries: Sequence[Entry]) -> None:
         """See WorkerBroker."""
-        self._claim_own(consumer, entries, idle_ms=0)
+        self._hold(consumer, entries, idle_ms=0)
 
     def release(self, consumer: str, entries: Sequence[Entry]) -> None:
         """See WorkerBroker."""
-        self._claim_own(consumer, entries, idle_ms=int(1000 * self.settings.claim_idle_s) + 1)
+        self._hold(consumer, entries, idle_ms=int(1000 * self.settings.claim_idle_s) + 1)
 
-    def _claim_own(self, consumer: str, entries: Sequence[Entry], *, idle_ms: int) -> None:
-        self._server.commands(
-            [
-                ("XCLAIM", e.stream, GROUP, consumer, 0, e.id, "IDLE", idle_ms, "JUSTID")
-                for e in entries
-            ]
-        )
+    def _hold(self, consumer: str, entries: Sequence[Entry], *, idle_ms: int) -> None:
+        self._server.calls("hold", [([e.stream], (GROUP, consumer, idle_ms, e.id)) for e in entries])
 
     def complete(self, consumer: str, completions: Sequence[Completion]) -> list[bool]:
         """See WorkerBroker."""

@@ -199,6 +199,10 @@ class RunWriter:
         if self._folder is not None:
             self._folder.refresh(force)
 
-    def sweep(self) -> bool:
-        """Remove replaced files whose grace is over; whether none is left."""
-        return self._folder is None or self._folder.sweep() == 0
+    def sweep(self, *, at_once: bool = False) -> bool:
+        """Remove replaced files whose grace is over, or all of them; whether none is left."""
+        if self._folder is None:
+            return True
+        if at_once:
+            self._folder.grace_s = 0.0
+        return self._folder.sweep() == 0

@@ -116,10 +116,12 @@ class Writer:
         self._sweeping = [run for run in self._sweeping if not run.sweep()]
 
     def drain(self) -> None:
-        """Commit what is in hand and let the main files follow."""
+        """Commit what is in hand, let the main files follow, leave no replaced file behind."""
         self.commit()
         for run in self._runs.values():
             run.refresh(force=True)
+        for run in self._sweeping:
+            run.sweep(at_once=True)
 
     @property
     def idle(self) -> bool:

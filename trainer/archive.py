@@ -11,6 +11,7 @@ import hashlib
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,9 +121,10 @@ def _arrays_of(path: Path) -> tuple[dict[str, NDArray[np.generic]], str]:
     try:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        with np.load(path, allow_pickle=False) as data:
-            wanted = [key for key in (*NEEDED, "name", "material") if key in data.files]
-            arrays = {key: data[key] for key in wanted}
+            file.seek(0)
+            with np.load(file, allow_pickle=False) as data:
+                wanted = [key for key in (*NEEDED, "name", "material") if key in data.files]
+                arrays = {key: data[key] for key in wanted}
     except OSError as error:
         raise BadLabels(f"{path}: cannot be read: {error.strerror or error}") from None
     except (ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
@@ -166,15 +168,14 @@ def _require_good(
     _refuse(path, names, empty, "has no atoms")
     absorber = batch.numbers[batch.offsets[:-1]]
     _refuse(path, names, absorber != absorber[0], "has another absorber (atom 0) than the first")
-    finite = np.isfinite(batch.positions).all(axis=1)
-    _refuse(
-        path, names, np.add.reduceat(~finite, batch.offsets[:-1]) > 0, "has positions not finite"
-    )
+    broken = ~np.isfinite(batch.positions).all(axis=1)
+    lost = np.add.reduceat(broken, batch.offsets[:-1]) > 0
+    _refuse(path, names, lost, "has positions that are not finite")
     _refuse(path, names, ~np.isfinite(intensity).all(axis=1), "has a spectrum that is not finite")
     _refuse(path, names, intensity.sum(axis=1) <= 0, "has a spectrum whose sum is not positive")
 
 
-def _refuse(path: Path, names: NDArray[np.str_], bad: NDArray[np.bool_], reason: str) -> None:
+def _refuse(path: Path, names: NDArray[np.str_], bad: Any, reason: str) -> None:
     if bad.any():
         i = int(np.argmax(bad))
         more = f" ({int(bad.sum())} such labels)" if bad.sum() > 1 else ""

@@ -72,7 +72,9 @@ def fit_error_model(residual: Array, variance: Array, energy: Array) -> ErrorMod
     return best[1]
 
 
-def cross_fitted_sigma(residual: Array, variance: Array, energy: Array, fold: Array) -> Array:
+def cross_fitted_sigma(
+    residual: Array, variance: Array, energy: Array, fold: NDArray[np.int64]
+) -> Array:
     """Sigma of each spectrum by a model calibrated on the other folds only, (n, n_energy)."""
     sigma = np.empty_like(residual)
     for held_out in np.unique(fold):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -80,9 +81,10 @@ def cross_validate(recipe: Recipe, labels: Labels, features: Array, clock: Clock
 
 def _distance(known: Array, asked: Array) -> Array:
     novelty = Novelty(novelty_arrays(known))
+    rows = torch.from_numpy(asked.astype(np.float32))
     with torch.no_grad():
-        parts = torch.from_numpy(asked.astype(np.float32)).split(512)
-        return np.concatenate([novelty(part).numpy() for part in parts]).astype(np.float64)
+        parts = [novelty(part).numpy() for part in torch.split(rows, 512)]
+    return np.concatenate(parts).astype(np.float64)
 
 
 def measures(
@@ -101,7 +103,7 @@ def measures(
         name: round(coverage(result.mean, sigma, labels.intensity, level), 4)
         for name, level in LEVELS.items()
     }
-    common = {"model": model, "split": split, "n_spectra": len(labels)}
+    common: dict[str, Any] = {"model": model, "split": split, "n_spectra": len(labels)}
     return (
         Measures(**common, broadened=False, percent=plain[0], peaks=plain[1], coverage=covered),
         Measures(**common, broadened=True, percent=broad[0], peaks=broad[1]),

@@ -6,6 +6,8 @@ Gemm nodes: ONNX Runtime runs these faster than batched products of stacked weig
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import onnx
 from numpy.typing import NDArray
@@ -27,7 +29,7 @@ class Graph:
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
 
-    def op(self, kind: str, *inputs: str, output: str = "", **attributes: object) -> str:
+    def op(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
         """Add a node with one output."""
         output = output or f"{kind.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
@@ -58,12 +60,17 @@ def to_onnx(predictor: Predictor) -> bytes:
     """The ONNX file of a predictor whose weights were rounded (``Predictor.round_to_half``)."""
     graph = Graph()
     ensemble = predictor.ensemble
-    inputs = _scaled(graph, "input", ensemble, CLIP)
+    scaled = _scaled(graph, "input", ensemble, CLIP)
+    inputs = graph.op("MatMul", scaled, graph.half("projection", ensemble.projection.numpy()))
     members = [_member(graph, ensemble, i, inputs) for i in range(ensemble.recipe.members)]
     _spread(graph, predictor, members)
     _novelty(graph, predictor.novelty)
     n_features, n_energy = len(ensemble.centre), len(ensemble.mean_spectrum)
-    shapes = {"mean": ["n", n_energy], "std": ["n", n_energy], "novelty": ["n"]}
+    shapes: dict[str, list[str | int]] = {
+        "mean": ["n", n_energy],
+        "std": ["n", n_energy],
+        "novelty": ["n"],
+    }
     model = helper.make_model(
         helper.make_graph(
             graph.nodes,

@@ -16,11 +16,15 @@ from trainer.recipe import Recipe
 EpochDone = Callable[[float], None]
 
 
+def silent(_loss: float) -> None:
+    """Tells nobody."""
+
+
 def fit(
     recipe: Recipe,
     features: NDArray[np.float64],
     spectra: NDArray[np.float64],
-    epoch_done: EpochDone = lambda loss: None,
+    epoch_done: EpochDone = silent,
 ) -> Ensemble:
     """All members of an ensemble, fitted side by side, ready to predict.
 
@@ -31,9 +35,9 @@ def fit(
     features (n, n_features); spectra (n, n_energy); epoch_done is given the mean loss of an epoch.
     """
     with _reproducible(recipe.seed, recipe.threads):
-        scaling = Scaling.of(features, spectra, recipe.components)
+        scaling = Scaling.of(recipe, features, spectra)
         ensemble = Ensemble(recipe, scaling).train()
-        inputs = ensemble.scaled(torch.from_numpy(features.astype(np.float32)))
+        inputs = ensemble.inputs(torch.from_numpy(features.astype(np.float32)))
         _descend(recipe, ensemble, inputs, torch.from_numpy(spectra.astype(np.float32)), epoch_done)
     return ensemble.eval().requires_grad_(False)
 
@@ -42,9 +46,10 @@ def predict(
     ensemble: Ensemble, features: NDArray[np.float64], block: int = 512
 ) -> NDArray[np.float32]:
     """What each member says: (members, n, n_energy) float32."""
-    parts = torch.from_numpy(features.astype(np.float32)).split(block)
+    rows = torch.from_numpy(features.astype(np.float32))
     with torch.no_grad():
-        return np.concatenate([ensemble(part).numpy() for part in parts], axis=1)
+        parts = [ensemble(part).numpy() for part in torch.split(rows, block)]
+    return np.concatenate(parts, axis=1)
 
 
 @contextmanager
@@ -95,7 +100,7 @@ def _optimiser(
     ]
     optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
     if not recipe.one_cycle:
-        return optimiser, torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: 1.0)
+        return optimiser, torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1.0)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, recipe.learning_rate, total_steps=steps + 1, pct_start=0.1
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -14,6 +15,8 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from trainer.recipe import Recipe
+
+Array = NDArray[np.float64]
 
 CLIP = 8.0  # standard deviations; beyond it nothing was learned, and nothing may explode
 NOVELTY_CLIP = 60.0
@@ -24,35 +27,56 @@ DISTANCE_FLOOR = 0.02  # of the novelty's scale; keeps the square root smooth at
 class Scaling:
     """What turns features into inputs and outputs into spectra.
 
-    centre, scale        (n_features,) float32: input = (feature - centre) * scale; scale 0 drops it
-    mean_spectrum        (n_energy,) float32
-    decoder              (n_outputs, n_energy) float32
+    centre, scale  (n_features,) float32: standardised = (feature - centre) * scale, clipped; scale
+                   0 drops a feature that never varied
+    projection     (n_features, n_inputs) float32: inputs = standardised @ projection
+    mean_spectrum  (n_energy,) float32
+    decoder        (n_outputs, n_energy) float32: principal components of the spectra
     """
 
     centre: NDArray[np.float32]
     scale: NDArray[np.float32]
+    projection: NDArray[np.float32]
     mean_spectrum: NDArray[np.float32]
     decoder: NDArray[np.float32]
 
     @classmethod
-    def of(
-        cls, features: NDArray[np.float64], spectra: NDArray[np.float64], components: int
-    ) -> Scaling:
-        """Standardised features; residuals from the mean spectrum, or their principal components."""
-        mean = spectra.mean(axis=0)
+    def of(cls, recipe: Recipe, features: Array, spectra: Array) -> Scaling:
+        """From the training data alone."""
         centre, std = features.mean(axis=0), features.std(axis=0)
         varies = std > 1e-6 * max(1.0, float(np.abs(centre).max()))
         scale = np.where(varies, 1.0 / np.where(varies, std, 1.0), 0.0)
-        arrays = (centre, scale, mean, _decoder(spectra - mean, components))
+        x = np.clip((features - centre) * scale, -CLIP, CLIP)
+        mean = spectra.mean(axis=0)
+        arrays = (
+            centre,
+            scale,
+            _whitening(x, recipe.whitening),
+            mean,
+            _decoder(spectra - mean, recipe.components),
+        )
         return cls(*(np.asarray(a, dtype=np.float32) for a in arrays))
 
 
-def _decoder(residuals: NDArray[np.float64], components: int) -> NDArray[np.float64]:
-    if not components:
-        return np.eye(residuals.shape[1]) * residuals.std()
+def _whitening(x: Array, floor: float) -> Array:
+    """Onto principal axes of x, each divided by sqrt(its variance + floor); floor 0: x as it is.
+
+    Neighbouring features say nearly the same; what they differ in is small and matters.
+    """
+    if not floor:
+        return np.eye(x.shape[1])
+    variance, axes = np.linalg.eigh(x.T @ x / len(x))
+    used = variance > 0.01 * floor
+    whitening = (axes[:, used] / np.sqrt(variance[used] + floor))[:, ::-1]
+    unit: Array = whitening / np.sqrt(np.mean(variance[used] / (variance[used] + floor)))
+    return unit
+
+
+def _decoder(residuals: Array, components: int) -> Array:
     _, singular, directions = np.linalg.svd(residuals, full_matrices=False)
     used = min(components, len(singular))
-    return directions[:used] * (singular[:used, None] / math.sqrt(len(residuals)))
+    decoder: Array = directions[:used] * (singular[:used, None] / math.sqrt(len(residuals)))
+    return decoder
 
 
 class Ensemble(nn.Module):
@@ -62,16 +86,17 @@ class Ensemble(nn.Module):
     scale: Tensor
     mean_spectrum: Tensor
     decoder: Tensor
+    projection: Tensor
 
     def __init__(self, recipe: Recipe, scaling: Scaling) -> None:
         super().__init__()
         self.recipe = recipe
-        for name in ("centre", "scale", "mean_spectrum", "decoder"):
+        for name in ("centre", "scale", "projection", "mean_spectrum", "decoder"):
             self.register_buffer(name, torch.from_numpy(getattr(scaling, name)))
-        sizes = [len(self.centre), *[recipe.hidden] * recipe.depth, len(self.decoder)]
+        sizes = [self.projection.shape[1], *[recipe.hidden] * recipe.depth, len(self.decoder)]
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
-        for n_in, n_out in zip(sizes, sizes[1:], strict=False):
+        for n_in, n_out in pairwise(sizes):
             bound = 1.0 / math.sqrt(n_in)
             weight = torch.empty(recipe.members, n_in, n_out).uniform_(-bound, bound)
             self.weights.append(nn.Parameter(weight))
@@ -81,12 +106,13 @@ class Ensemble(nn.Module):
         self.dropout = nn.Dropout(recipe.dropout)
         self.activation = nn.SiLU() if recipe.activation == "silu" else nn.ReLU()
 
-    def scaled(self, features: Tensor) -> Tensor:
-        """The inputs of the members: standardised and clipped features."""
-        return ((features - self.centre) * self.scale).clamp(-CLIP, CLIP)
+    def inputs(self, features: Tensor) -> Tensor:
+        """(n, n_inputs): standardised, clipped and projected features (n, n_features)."""
+        scaled = ((features - self.centre) * self.scale).clamp(-CLIP, CLIP)
+        return scaled @ self.projection
 
     def outputs(self, inputs: Tensor) -> Tensor:
-        """(members, n, n_energy) from scaled inputs (members or 1, n, n_features)."""
+        """(members, n, n_energy) from inputs (members or 1, n, n_inputs)."""
         x = inputs.expand(self.recipe.members, -1, -1)
         last = len(self.weights) - 1
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
@@ -99,7 +125,7 @@ class Ensemble(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """(members, n, n_energy) float32 from features (n, n_features) float32."""
-        return self.outputs(self.scaled(features)[None])
+        return self.outputs(self.inputs(features)[None])
 
 
 class Novelty(nn.Module):
@@ -158,5 +184,9 @@ class Predictor(nn.Module):
     def round_to_half(self) -> None:
         """Round what is stored as float16, so that this model and the exported one agree."""
         with torch.no_grad():
-            for tensor in (*self.ensemble.weights, self.novelty.axes, self.novelty.points):
+            for tensor in self._stored_as_half():
                 tensor.copy_(tensor.half().float())
+
+    def _stored_as_half(self) -> list[Tensor]:
+        ensemble, novelty = self.ensemble, self.novelty
+        return [ensemble.projection, *ensemble.weights, novelty.axes, novelty.points]

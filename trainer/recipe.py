@@ -29,8 +29,9 @@ class Recipe:
     loss            "l1": sum|p - t| / sum t, the measure itself; "l2": mean squared error
     learning_rate   the peak of a one-cycle schedule, or constant where ``one_cycle`` is false
     average_decay   of the moving average of the weights, which is what is kept; 0: the last weights
-    components      of the principal components of the spectra that the network gives; 0: every
-                    energy by itself
+    components      number of principal components of the spectra that the network gives
+    whitening       variance below which a principal axis of the standardised features is not
+                    amplified any more; 0: features go in as they are
     """
 
     descriptor: DescriptorSpec
@@ -42,11 +43,12 @@ class Recipe:
     loss: Loss = "l1"
     epochs: int = 100
     batch: int = 64
-    learning_rate: float = 1e-3
+    learning_rate: float = 2e-3
     one_cycle: bool = True
-    weight_decay: float = 0.1
+    weight_decay: float = 0.3
     average_decay: float = 0.995
     components: int = 48
+    whitening: float = 0.3
     members: int = 5
     folds: int = 5
     seed: int = 2022
@@ -107,6 +109,8 @@ def xanesnet_2022() -> Recipe:
         one_cycle=False,
         weight_decay=0.0,
         average_decay=0.0,
+        components=226,
+        whitening=0.0,
         members=1,
     )
 
@@ -120,5 +124,5 @@ def recipe_of(preset: str, *, quick: bool = False, **changes: Any) -> Recipe:
         raise Reject(f"no preset {preset!r}; there are {', '.join(PRESETS)}")
     recipe = PRESETS[preset]()
     if quick:
-        recipe = replace(recipe, epochs=10, members=2, folds=2, hidden=32)
+        recipe = replace(recipe, epochs=10, members=2, folds=2, hidden=32, batch=8)
     return replace(recipe, **{key: value for key, value in changes.items() if value is not None})

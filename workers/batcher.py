@@ -29,6 +29,7 @@ class Job:
         block = decode(entry.payload, FrameBlock)
         if (block.run, block.first, block.n_frames) != (entry.run, entry.first, entry.n_frames):
             raise BadMessage("the block and its entry disagree about run, index or count")
+        block.frame_times()  # the writer reads them later, and must not be the one who stumbles
         return cls(entry=entry, block=block, structures=block.structures(), sites=block.sites())
 
     def frames(self) -> Iterator[Job]:

@@ -117,7 +117,7 @@ class Outcome:
                 errors=Array.of(self.errors),
                 novelty=Array.of(self.novelty),
                 reasons={i: f.reason for i, f in self.failures.items()},
-                frames=entry.payload if ours else b"",
+                frames=memoryview(entry.payload if ours else b""),
             )
         )
 
@@ -154,6 +154,6 @@ class Outcome:
                 worker=worker,
                 model=self.model,
                 t_failed=t_failed,
-                original=original,
+                original=memoryview(original),
             )
         )

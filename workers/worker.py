@@ -238,7 +238,7 @@ class Worker:
             worker=self.name,
             model="",
             t_failed=self._clock(),
-            original=entry.payload,
+            original=memoryview(entry.payload),
         )
         self._broker.bury(self.name, entry, encode(letter))
 

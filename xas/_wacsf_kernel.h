@@ -26,14 +26,13 @@ INLINE V NAME(exp2)(V t) {
     return (V)((NAME(I))p + ((NAME(I))shifted << 52));
 }
 
-/* The cutoff function of s = r^2, 0 <= s <= 4 cutoff^2. */
-INLINE V NAME(fade)(V s, double cutoff_squared) {
-    V scale = ALL(1.0 / cutoff_squared);
+/* The cutoff function of s = r^2, 0 <= s <= 4 limit; limit is cutoff^2, scale 1 / cutoff^2. */
+INLINE V NAME(fade)(V s, V limit, V scale) {
     V x = s * scale;
     V q = ALL(FADE[11]);
 #pragma GCC unroll 11
     for (int i = 10; i >= 0; i--) q = FMA(q, x, ALL(FADE[i]));
-    q *= (ALL(cutoff_squared) - s) * scale;
+    q *= (limit - s) * scale;
     return q * q;
 }
 
@@ -93,15 +92,18 @@ INLINE V NAME(power)(V base, double zeta, V before, double zeta_before) {
 /* Finish m pairs: strength, and (1 + lambda cos)^zeta for each lambda and zeta. */
 static TARGET void NAME(finish_pairs)(Scratch *w, const Plan *plan, const int64_t *b, int64_t m) {
     const double *lambda = plan->floats + b[LAMBDA], *zeta = plan->floats + b[ZETA] + 1;
-    const int64_t n_zeta = (int64_t)plan->floats[b[ZETA]];
+    const int64_t n_zeta = (int64_t)plan->floats[b[ZETA]], n_lambda = b[N_LAMBDA];
+    const int64_t room = w->pair_room;
+    const double *s = w->pair_s, *cosines = w->pair_cosine;
+    double *strength = w->pair_strength;
+    const V limit = ALL(plan->cutoff * plan->cutoff), scale = ALL(1.0) / limit;
     for (int64_t k = 0; k < m; k += W) {
-        V fade = NAME(fade)(LOAD(w->pair_s + k), plan->cutoff * plan->cutoff);
-        STORE(w->pair_strength + k, LOAD(w->pair_strength + k) * fade);
-        V cosine = MIN(MAX(LOAD(w->pair_cosine + k), ALL(-1.0)), ALL(1.0));
+        STORE(strength + k, LOAD(strength + k) * NAME(fade)(LOAD(s + k), limit, scale));
+        V cosine = MIN(MAX(LOAD(cosines + k), ALL(-1.0)), ALL(1.0));
         double *angle = w->pair_angle + k;
-        for (int64_t i = 0; i < b[N_LAMBDA]; i++) {
+        for (int64_t i = 0; i < n_lambda; i++) {
             V base = FMA(ALL(lambda[i]), cosine, ALL(1.0)), before = base;
-            for (int64_t l = 0; l < n_zeta; l++, angle += w->pair_room) {
+            for (int64_t l = 0; l < n_zeta; l++, angle += room) {
                 if (zeta[l] == 1.0)
                     before = base;
                 else
@@ -202,8 +204,9 @@ static TARGET void NAME(site)(const Plan *plan, Scratch *w, double *values, doub
     double sum = 0.0, least = INFINITY;
     for (int64_t i = a->n; i < a->n + PAD; i++)
         a->x[i] = FAR_AWAY, a->y[i] = a->z[i] = a->s[i] = 0.0;
+    const V limit = ALL(plan->cutoff * plan->cutoff), scale = ALL(1.0) / limit;
     for (int64_t i = 0; i < a->n; i += W)
-        STORE(a->fade + i, NAME(fade)(LOAD(a->s + i), plan->cutoff * plan->cutoff));
+        STORE(a->fade + i, NAME(fade)(LOAD(a->s + i), limit, scale));
     for (int64_t i = 0; i < a->n; i++) {
         double r = sqrt(a->s[i]);
         w->r[i] = r;

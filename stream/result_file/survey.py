@@ -149,7 +149,7 @@ def _read_main(path: Path) -> tuple[Segment, Contents] | None:
 def _names(folder: Path) -> list[str]:
     try:
         return sorted(os.listdir(folder))  # noqa: PTH208 (names only, on every commit)
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
 
 

@@ -80,11 +80,16 @@ class PipeBytes:
 
     def __init__(self, descriptor: int = 0) -> None:
         self._descriptor = descriptor
+        self._is_new = True
         self.damage = ""
 
     def read(self, size: int) -> bytes:
         """Return what the pipe holds, up to `size` bytes, waiting for the first one."""
-        return os.read(self._descriptor, size)
+        block = os.read(self._descriptor, size)
+        if self._is_new and block[:2] in _OPENERS:
+            raise BadTrajectory("standard input is packed; unpack it on the way, e.g. with zcat")
+        self._is_new = False
+        return block
 
     def ready(self) -> bool:
         """Whether something, or the end, has arrived."""

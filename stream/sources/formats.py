@@ -58,6 +58,8 @@ def kind_of(path: Path) -> Kind:
 def _first_bytes(path: Path) -> bytes:
     if path.is_dir():
         raise BadTrajectory(f"{path} is a folder; give a trajectory file")
+    if path.exists() and not path.is_file():
+        raise BadTrajectory(f"{path} is a pipe or device; give - and connect it to standard input")
     try:
         with open_unpacked(path) as file:
             head = file.read(64)

@@ -13,16 +13,20 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-from ase.units import Bohr
 from numpy.typing import NDArray
 
 from stream.sources.frames import FrameChunk, ParsedFrame, chunk_of
-from stream.sources.lines import LineReader, Malformed, RawFrame, atom_count
+from stream.sources.lines import LineReader, Malformed, RawFrame, atom_count, shown
 from stream.sources.symbols import SymbolTable, UnknownSymbol
 from stream.sources.text import floats_of, table_of
 
 # angstrom and femtoseconds in one unit of length and time
-_UNITS = {"real": (1.0, 1.0), "metal": (1.0, 1e3), "electron": (Bohr, 1.0), "nano": (10.0, 1e6)}
+_UNITS = {
+    "real": (1.0, 1.0),
+    "metal": (1.0, 1e3),
+    "electron": (0.529177210903, 1.0),  # bohr, CODATA 2018
+    "nano": (10.0, 1e6),
+}
 _POSITIONS = (("x", False), ("xu", False), ("xs", True), ("xsu", True))
 
 
@@ -52,12 +56,13 @@ class LammpsFormat:
         start = lines.cursor
         line = lines.line
         sections: dict[str, tuple[str, list[bytes]]] = {}
-        while "ATOMS" not in sections:
-            name, rest = _title(lines.take(1), lines.cursor - start - 1)
-            sections[name] = (rest, [lines.take(1) for _ in range(_LENGTHS.get(name, 1))])
-        if "NUMBER OF ATOMS" not in sections:
-            raise Malformed("no ITEM: NUMBER OF ATOMS")
-        n_atoms = atom_count(sections["NUMBER OF ATOMS"][1][0])
+        try:
+            while "ATOMS" not in sections:
+                name, rest = _title(lines.take(1))
+                sections[name] = (rest, [lines.take(1) for _ in range(_LENGTHS.get(name, 1))])
+            n_atoms = atom_count(sections.get("NUMBER OF ATOMS", ("", [b"none"]))[1][0])
+        except Malformed as error:
+            raise Malformed(str(error), lines.cursor - start - 1) from None
         body_line = lines.cursor - start
         return RawFrame(index, line, n_atoms, sections, lines.take(n_atoms), body_line)
 
@@ -120,14 +125,16 @@ _LENGTHS = {"BOX BOUNDS": 3, "ATOMS": 0}
 _TITLES = ("TIMESTEP", "UNITS", "TIME", "NUMBER OF ATOMS", "BOX BOUNDS", "ATOMS")
 
 
-def _title(line: bytes, number: int) -> tuple[str, str]:
+@lru_cache(maxsize=64)
+def _title(line: bytes) -> tuple[str, str]:
+    """Split a section's first line to its name and what follows."""
     text = line.decode("latin-1").strip()
     if text.startswith("ITEM:"):
         text = text[5:].strip()
         for title in _TITLES:
             if text == title or text.startswith(title + " "):
                 return title, text[len(title) :].strip()
-    raise Malformed(f"expected a section ITEM: ..., found '{text[:40]}'", number)
+    raise Malformed(f"expected a section ITEM: ..., found '{shown(line)}'")
 
 
 def _header(sections: dict[str, tuple[str, list[bytes]]]) -> Header:

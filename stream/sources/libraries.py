@@ -1,4 +1,7 @@
-"""Formats that chemfiles or ASE read: binary trajectories, and whatever else ASE knows."""
+"""Formats that chemfiles or ASE read: binary trajectories, and whatever else ASE knows.
+
+Both libraries are imported where they are needed: each takes some tenths of a second.
+"""
 
 from __future__ import annotations
 
@@ -7,11 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import ase.io
-import chemfiles
 import numpy as np
-from ase.data import atomic_masses
-from ase.io.formats import UnknownFileTypeError
 from numpy.typing import NDArray
 
 from stream.sources.frames import ParsedFrame, Selection
@@ -56,6 +55,8 @@ def open_chemfiles(path: Path, name: str, *, is_cut: bool = False) -> FrameFile:
 
     is_cut  an incomplete frame followed the last one: reading it raises BadTrajectory
     """
+    import chemfiles
+
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -98,6 +99,8 @@ class _Numbers:
 
 def numbers_from_masses(masses: NDArray[np.float64]) -> NDArray[np.uint8]:
     """Return the element nearest in mass (u), as a PSF file needs it; 0 where none is near."""
+    from ase.data import atomic_masses
+
     table = np.concatenate([[-1.0], atomic_masses[1:104]])
     nearest = np.abs(table - masses[:, None]).argmin(axis=1)
     near = np.abs(table[nearest] - masses) < 0.3
@@ -131,13 +134,17 @@ def _picoseconds(time_ps: float) -> float:
 
 
 def _chemfiles_cell(cell: Any) -> tuple[NDArray[np.float64] | None, NDArray[np.bool_] | None]:
-    if cell.shape == chemfiles.CellShape.Infinite:
+    from chemfiles import CellShape
+
+    if cell.shape == CellShape.Infinite:
         return None, None
     return np.array(cell.matrix).T, np.ones(3, dtype=np.bool_)
 
 
 def open_ase_trajectory(path: Path, name: str) -> FrameFile:
     """Open a binary trajectory of ASE."""
+    import ase.io
+
     try:
         opener: Any = ase.io.Trajectory
         trajectory = opener(str(path))
@@ -149,6 +156,9 @@ def open_ase_trajectory(path: Path, name: str) -> FrameFile:
 
 def ase_frames(path: Path, name: str, selection: Selection) -> Iterator[ParsedFrame]:
     """Yield the selected frames of any other file that ASE recognises."""
+    import ase.io
+    from ase.io.formats import UnknownFileTypeError
+
     try:
         frames = ase.io.iread(str(path), index=f"{selection.start}::{selection.every}")
     except UnknownFileTypeError:

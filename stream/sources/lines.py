@@ -199,7 +199,7 @@ def truncation(name: str, index: int, line: int) -> str:
 
 def fault(name: str, index: int, line: int, reason: str) -> str:
     """Say what is wrong in a frame."""
-    return f"{name}, frame {index} (line {line}): {reason}: {_kept(index)}"
+    return f"{name}, frame {index} (line {line}): {_printable(reason)}: {_kept(index)}"
 
 
 def _kept(index: int) -> str:
@@ -213,6 +213,14 @@ def atom_count(line: bytes) -> int:
     except ValueError:
         count = -1
     if not 0 <= count <= MAX_ATOMS:
-        shown = line[:40].decode("latin-1").strip()
-        raise Malformed(f"expected the number of atoms, found '{shown}'")
+        raise Malformed(f"expected the number of atoms, found '{shown(line)}'")
     return count
+
+
+def shown(line: bytes) -> str:
+    """Return the beginning of a line, fit for a message."""
+    return _printable(line[:40].decode("latin-1").strip())
+
+
+def _printable(text: str) -> str:
+    return "".join(letter if letter.isprintable() else "?" for letter in text)

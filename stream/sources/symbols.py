@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from ase.data import atomic_numbers
+from xas.edges import atomic_number
+from xas.errors import Reject
 
 _LABEL = re.compile(r"([A-Za-z]{1,2})(?:[\d_+/\-].*)?")
 _ISOTOPES = {"D": 1, "T": 1}
@@ -40,19 +41,30 @@ class SymbolTable(dict[str, int]):
         if symbol.isdigit():
             return self._of_type(int(symbol))
         label = _LABEL.fullmatch(symbol)
-        if label is None or label[1].capitalize() not in atomic_numbers:
+        number = None if label is None else _number(label[1])
+        if number is None:
             raise UnknownSymbol(symbol, "write element symbols")
-        return int(atomic_numbers[label[1].capitalize()])
+        return number
 
     def _of_type(self, kind: int) -> int:
         if kind not in self._types:
             raise UnknownSymbol(
                 str(kind), f"name the types, e.g. --types {kind}=Fe (given: {self._given()})"
             )
-        name = self._types[kind]
-        if name.capitalize() not in atomic_numbers:
-            raise UnknownSymbol(name, f"type {kind} must be an element symbol")
-        return int(atomic_numbers[name.capitalize()])
+        number = _number(self._types[kind])
+        if number is None:
+            raise UnknownSymbol(self._types[kind], f"type {kind} must be an element symbol")
+        return number
 
     def _given(self) -> str:
         return ",".join(f"{kind}={name}" for kind, name in self._types.items()) or "none"
+
+
+def _number(symbol: str) -> int | None:
+    """The atomic number of a symbol, None where there is none; X is a site without an atom."""
+    if symbol.upper() == "X":
+        return 0
+    try:
+        return atomic_number(symbol)
+    except Reject:
+        return None

@@ -94,7 +94,7 @@ def _parsed(held: list[RawFrame], text: TextFormat, name: str) -> Iterator[Frame
 
 def table_of(frame: RawFrame, n_columns: int) -> list[list[str]]:
     """Split the body to its columns; Malformed names the first line with fewer."""
-    rows = [line.split() for line in frame.body.decode("latin-1").splitlines()]
+    rows = [line.split() for line in frame.body.decode("latin-1").split("\n")[: frame.n_atoms]]
     for number, row in enumerate(rows):
         if len(row) < n_columns:
             raise Malformed(

@@ -13,15 +13,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.sources.frames import FrameChunk, ParsedFrame, chunk_of
-from stream.sources.lines import MAX_ATOMS, LineReader, Malformed, RawFrame
+from stream.sources.lines import MAX_ATOMS, LineReader, Malformed, RawFrame, shown
 from stream.sources.symbols import SymbolTable, UnknownSymbol
 from stream.sources.text import floats_of, table_of
 
 
 @dataclass(frozen=True, slots=True)
 class Header:
-    """Cell (3, 3) in angstrom and atomic numbers."""
+    """What the lines before a frame say: their text, the cell (3, 3) in angstrom, the elements."""
 
+    text: bytes
     cell: NDArray[np.float64]
     numbers: NDArray[np.uint8]
 
@@ -39,40 +40,43 @@ class XdatcarFormat:
         header = self._header
         first = lines.take(1)
         if not _is_title(first):
-            header = self._read_header(lines, start)
+            header = self._read_header(lines.take(6))
             first = lines.take(1)
         if header is None or not _is_title(first):
-            shown = first[:40].decode("latin-1").strip()
             raise Malformed(
-                f"expected 'Direct configuration=', found '{shown}'", lines.cursor - start - 1
+                f"expected 'Direct configuration=', found '{shown(first)}'",
+                lines.cursor - start - 1,
             )
         body_line = lines.cursor - start
         body = lines.take(len(header.numbers))
         self._header = header
         return RawFrame(index, line, len(header.numbers), header, body, body_line)
 
-    def _read_header(self, lines: LineReader, start: int) -> Header:
-        rows = [lines.take(1).decode("latin-1").split() for _ in range(6)]
-        at = lines.cursor - start
+    def _read_header(self, text: bytes) -> Header:
+        """Read the six lines below the title; often they are those of the frame before."""
+        if self._header is not None and self._header.text == text:
+            return self._header
+        rows = [line.split() for line in text.decode("latin-1").split("\n")]
         try:
             scale = float(rows[0][0])
             cell = np.array([[float(x) for x in row] for row in rows[1:4]]).reshape(3, 3)
             counts = [int(count) for count in rows[5]]
         except (ValueError, IndexError):
             raise Malformed(
-                "the header cannot be read (title, scale, cell, symbols, counts)", 0
+                "the header cannot be read (title, scale, cell, symbols, counts)"
             ) from None
-        if len(rows[4]) != len(counts) or rows[4][0].isdigit():
-            raise Malformed("the header names no elements; write them in its line 6", at - 2)
+        if not counts or len(rows[4]) != len(counts) or rows[4][0].isdigit():
+            raise Malformed("the header names no elements; write them in its line 6", 5)
         if min(counts) < 0 or sum(counts) > MAX_ATOMS:
-            raise Malformed("impossible numbers of atoms", at - 1)
+            raise Malformed("impossible numbers of atoms", 6)
+        numbers = np.repeat(np.array(self._kinds(rows[4]), dtype=np.uint8), counts)
+        return Header(text, _scaled(cell, scale), numbers)
+
+    def _kinds(self, symbols: list[str]) -> list[int]:
         try:
-            kinds = [self._symbols[symbol] for symbol in rows[4]]
+            return [self._symbols[symbol] for symbol in symbols]
         except UnknownSymbol as error:
-            raise Malformed(str(error), at - 2) from None
-        if scale < 0:
-            scale = (-scale / abs(np.linalg.det(cell))) ** (1 / 3)
-        return Header(cell * scale, np.repeat(np.array(kinds, dtype=np.uint8), counts))
+            raise Malformed(str(error), 5) from None
 
     def parse_many(self, frames: list[RawFrame], /) -> FrameChunk | None:
         """Read frames whose lines all have three numbers."""
@@ -95,6 +99,16 @@ def _frame(header: Header, fractional: NDArray[np.float64]) -> ParsedFrame:
         cell=header.cell,
         pbc=np.ones(3, dtype=np.bool_),
     )
+
+
+def _scaled(cell: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
+    """Apply the scale; a negative one is the volume."""
+    if scale < 0.0:
+        volume = abs(float(np.linalg.det(cell)))
+        if not volume > 0.0:
+            raise Malformed("the cell has no volume", 2)
+        scale = (-scale / volume) ** (1 / 3)
+    return cell * scale
 
 
 def _is_title(line: bytes) -> bool:

@@ -9,11 +9,13 @@ What ``append`` returned for is written to the file ``acknowledged`` before anyt
 
 from __future__ import annotations
 
+import itertools
 import os
 import random
 import signal
 import sys
 import time
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -24,23 +26,25 @@ from stream.result_file.run_folder import RunFolder
 from stream.result_file.survey import highest_epoch
 
 CALLS = ("open", "pwrite", "ftruncate", "fsync", "rename", "link", "unlink", "mkdir", "rmdir")
-N_FRAMES = 24
-EVERY_PWRITE = 9  # there are many of them, and they are all alike
+FRAMES_BEFORE, FRAMES = 9, 20  # interrupted after 9, so that eight segments have been merged
+EVERY_PWRITE = 101  # there are many of them, and they are all alike
 
 
 def open_run(folder: Path) -> RunFolder:
     epoch = highest_epoch(folder, RUN) + 1
-    run = RunFolder.recover(folder, RUN, header=HEADER, epoch=epoch, grace_s=0, refresh_s=0)
+    run = RunFolder.recover(folder, RUN, header=HEADER, epoch=epoch, grace_s=0, refresh_s=0.02)
     run.add_model("fe-k", "1", "ab" * 32)
     return run
 
 
 def write(run: RunFolder, until: int, acknowledged: int, largest: int) -> None:
-    while run.n_frames < until:
+    for number in itertools.count():
+        if run.n_frames >= until:
+            return
         n = min(random.randint(1, largest), until - run.n_frames)
         run.append(make_rows(run.n_frames, n, dead=(3, 17)))
         os.write(acknowledged, f"{run.n_frames}\n".encode())
-        run.refresh()
+        run.refresh(force=number % 4 == 0)
 
 
 def die_before(number: int) -> None:
@@ -68,19 +72,24 @@ def in_child(work: Callable[[], None]) -> int:
     """The process that works."""
     if pid := os.fork():
         return pid
-    work()
+    try:
+        work()
+    except BaseException:  # noqa: BLE001 (a child must never go on as its parent)
+        traceback.print_exc()
+        os._exit(1)
     os._exit(0)
 
 
 def whole_run(folder: Path, acknowledged: int, number: int) -> None:
     """Appends, merges, an interruption, its adoption, and the end."""
     random.seed(1)
+    os.fsync = lambda fd: None  # a killed process loses nothing that it wrote; this is faster
     die_before(number)
     run = open_run(folder)
-    write(run, N_FRAMES // 2, acknowledged, 1)
+    write(run, FRAMES_BEFORE, acknowledged, 1)
     run.finish(sealed=False, interrupted=True)
     run = open_run(folder)
-    write(run, N_FRAMES, acknowledged, 3)
+    write(run, FRAMES, acknowledged, 5)
     run.finish(sealed=True)
 
 
@@ -90,8 +99,9 @@ def steps(base: Path) -> None:
         log = os.open(f"{folder}.acknowledged", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
         pid = in_child(lambda: whole_run(folder, log, number))  # noqa: B023
         os.close(log)
-        if os.waitpid(pid, 0)[1] == 0:
-            return
+        status = os.waitpid(pid, 0)[1]
+        if not os.WIFSIGNALED(status):
+            sys.exit(os.waitstatus_to_exitcode(status))
 
 
 def moments(folder: Path) -> None:

@@ -9,11 +9,13 @@ import subprocess
 import sys
 from pathlib import Path
 
+import dying_writer
 import h5py
 import pytest
 from made_rows import RUN, OpenRun, assert_same_rows, make_rows, rows_in
 
 from stream.result_file.survey import main_path, segments_path, survey
+from xas.errors import RunRefused
 
 HERE = Path(__file__).parent
 ENVIRONMENT = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parents[1])])}
@@ -36,37 +38,31 @@ def assert_nothing_is_lost(folder: Path, acknowledged: int) -> None:
     if main.exists():
         with h5py.File(main) as file:
             n = len(file["entry/status"])
-        assert_same_rows(rows_in(main), make_rows(0, n, dead=tuple(i for i in DEAD if i < n)))
+        assert_same_rows(rows_in(main), make_rows(0, n, dead=DEAD))
     assert survey(folder, RUN).n_frames >= acknowledged
+
+
+def assert_it_goes_on(folder: Path) -> None:
+    """A new writer takes over what is there, and finishes the run."""
+    try:
+        run = dying_writer.open_run(folder)
+    except RunRefused:
+        return  # it was finished
+    assert not list(segments_path(folder, RUN).glob("*.tmp"))
+    n = run.n_frames
+    run.append(make_rows(n, 5, dead=DEAD))
+    assert_same_rows(rows_in(run.finish(sealed=True)), make_rows(0, n + 5, dead=DEAD))
 
 
 @pytest.mark.processes
 def test_a_writer_that_dies_before_any_system_call_loses_nothing(tmp_path: Path) -> None:
     run_program(HERE / "dying_writer.py", "steps", tmp_path)
     logs = sorted(tmp_path.glob("*.acknowledged"), key=lambda log: int(log.stem))
-    assert len(logs) > 200
+    assert len(logs) > 100
     for log in logs:
         assert_nothing_is_lost(log.with_suffix(""), last_acknowledged(log))
-    assert [p.name for p in logs[-1].with_suffix("").iterdir()] == [f"{RUN}.h5"]  # lived
-
-
-@pytest.mark.processes
-def test_a_run_that_any_step_cut_short_can_go_on(tmp_path: Path) -> None:
-    run_program(HERE / "dying_writer.py", "steps", tmp_path)
-    sys.path.insert(0, str(HERE))
-    from dying_writer import open_run  # the program's own way of opening
-
-    for log in sorted(tmp_path.glob("*.acknowledged"))[::5]:
-        folder = log.with_suffix("")
-        found = survey(folder, RUN) if folder.exists() else None
-        if found and found.contents and found.contents.sealed and found.main:
-            continue
-        run = open_run(folder)
-        assert not list(segments_path(folder, RUN).glob("*.tmp"))
-        run.append(make_rows(run.n_frames, 5))
-        n = run.n_frames
-        expected = make_rows(0, n, dead=tuple(i for i in DEAD if i < n - 5))
-        assert_same_rows(rows_in(run.finish(sealed=True)), expected)
+        assert_it_goes_on(log.with_suffix(""))
+    assert last_acknowledged(logs[-1]) == 20  # this one lived to the end
 
 
 @pytest.mark.processes

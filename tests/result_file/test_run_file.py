@@ -73,8 +73,8 @@ def test_silx_finds_what_to_plot(growing: Path) -> None:
 
     with silx.io.open(str(growing)) as root:
         average = nxdata.get_default(root)
-        assert average.signal_name == "intensity"
-        assert average.axes_names == ["energy"]
+        assert average.signal_dataset_name == "intensity"
+        assert average.axes_dataset_names == ["energy"]
         assert average.errors is not None
         spectra = nxdata.NXdata(root["entry/spectra"])
         assert spectra.is_valid

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import os
 import subprocess
 import sys
@@ -65,14 +66,14 @@ def test_the_number_of_frames_is_estimated(tmp_path):
 
 
 def test_reading_does_not_hold_the_file(tmp_path):
-    path = write(tmp_path / "md.xyz", 400_000)
-    assert path.stat().st_size > 14e6
+    path = write(tmp_path / "md.xyz", 60_000, FRAME.replace("time", "note=" + "x" * 300 + " time"))
+    assert path.stat().st_size > 20e6
     tracemalloc.start()
     n_frames = sum(len(chunk) for chunk in open_trajectory(path))
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert n_frames == 400_000
-    assert peak < 12e6
+    assert n_frames == 60_000
+    assert peak < 10e6
 
 
 def test_the_first_chunk_comes_before_the_file_is_read(tmp_path):
@@ -137,6 +138,12 @@ def test_a_full_pipe_is_read_in_chunks_and_its_truncation_reported(reader):
     assert complaint.startswith("standard input ends in the middle of frame 500 (line 2003)")
 
 
+def test_a_packed_pipe_says_what_to_do(reader):
+    reader.stdin.buffer.write(gzip.compress(FRAME.encode()))
+    reader.stdin.close()
+    assert reader.stdout.read().startswith("standard input is packed; unpack it")
+
+
 @pytest.mark.parametrize(
     ("name", "content", "remedy"),
     [
@@ -163,6 +170,12 @@ def test_what_cannot_be_read_is_refused_in_one_line(tmp_path, name, content, rem
 def test_a_folder_is_refused(tmp_path):
     with pytest.raises(BadTrajectory, match="is a folder"):
         open_trajectory(tmp_path)
+
+
+def test_a_named_pipe_is_refused_and_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "md.xyz")
+    with pytest.raises(BadTrajectory, match="give - and connect it to standard input"):
+        open_trajectory(tmp_path / "md.xyz")
 
 
 def test_a_negative_selection_is_refused(tmp_path):

@@ -1,0 +1,84 @@
+"""Whatever the bytes, a text trajectory is read or refused in one line; nothing else happens."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stream.sources.trajectory import open_trajectory
+from xas.errors import BadTrajectory
+
+XYZ = b'2\nLattice="4 0 0 0 4 0 0 0 4" time=1.5\nFe 0.0 0.0 0.0\nO 1.0 1.5 2.0\n'
+DUMP = (
+    b"ITEM: UNITS\nmetal\nITEM: TIME\n0.5\nITEM: TIMESTEP\n7\nITEM: NUMBER OF ATOMS\n2\n"
+    b"ITEM: BOX BOUNDS xy xz yz pp pp pp\n0 4 0\n0 4 0\n0 4 0.5\n"
+    b"ITEM: ATOMS id element xs ys zs\n2 O 0.5 0.5 0.5\n1 Fe 0 0 0\n"
+)
+XDATCAR = (
+    b"iron oxide\n 1.0\n 4 0 0\n 0 4 0\n 0 0 4\n Fe O\n 1 1\n"
+    b"Direct configuration= 1\n 0 0 0\n 0.5 0.5 0.5\n"
+)
+EXAMPLES = {"md.xyz": XYZ * 3, "md.lammpstrj": DUMP * 3, "XDATCAR": XDATCAR * 3}
+
+edits = st.lists(
+    st.tuples(
+        st.integers(0, 10_000),
+        st.integers(0, 12),
+        st.one_of(
+            st.binary(max_size=6),
+            st.sampled_from([b"\n", b"nan", b"-1", b"1e999", b"99999999999", b"0", b" ", b"ITEM:"]),
+        ),
+    ),
+    min_size=1,
+    max_size=4,
+)
+
+
+def read(path) -> str:
+    try:
+        for chunk in open_trajectory(path):
+            assert len(chunk) > 0
+            assert np.diff(chunk.structures.offsets).min() >= 0
+    except BadTrajectory as error:
+        return str(error)
+    return ""
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+@given(changes=edits)
+@settings(max_examples=80, deadline=None)
+def test_a_damaged_file_is_read_or_refused(tmp_path_factory, name, changes):
+    content = bytearray(EXAMPLES[name])
+    for place, length, new in changes:
+        at = place % len(content) if content else 0
+        content[at : at + length] = new
+    path = tmp_path_factory.mktemp("damaged") / name
+    path.write_bytes(bytes(content))
+    complaint = read(path)
+    assert "\n" not in complaint
+    assert complaint == "" or str(path) in complaint
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+@given(content=st.binary(max_size=300))
+@settings(max_examples=30, deadline=None)
+def test_noise_is_refused(tmp_path_factory, name, content):
+    path = tmp_path_factory.mktemp("noise") / name
+    path.write_bytes(content)
+    assert str(path) in read(path)
+
+
+@pytest.mark.parametrize("count", [b"-1", b"99999999999999999999", b"1e3", b"0x10"])
+def test_an_impossible_number_of_atoms_is_refused_at_once(tmp_path, count):
+    path = tmp_path / "md.xyz"
+    path.write_bytes(XYZ + count + b"\n\nFe 0 0 0\n")
+    assert "expected the number of atoms" in read(path)
+
+
+def test_an_overflowing_coordinate_becomes_infinite(tmp_path):
+    path = tmp_path / "md.xyz"
+    path.write_bytes(b"1\n\nFe 1e300 0 0\n")
+    (chunk,) = open_trajectory(path)
+    assert np.isinf(chunk.structures.positions[0, 0])
