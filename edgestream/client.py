@@ -221,7 +221,7 @@ class Run:
         while not (state := self.state()).finished:
             self._watch()
             if state.refusal:
-                raise RunRefused(f"run {self.name!r}: {state.refusal}")
+                raise RunRefused(state.refusal)
             if end is not None and time.monotonic() > end:
                 raise Retry(
                     f"run {self.name!r}: {state.watermark} of {state.next_index} frames on disk"

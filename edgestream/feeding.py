@@ -29,6 +29,12 @@ class Trajectory:
     absorbers: Sequence[int] | None = None
 
     @property
+    def selection(self) -> str:
+        """Which frames are taken, and their times, in words: what must not change in one run."""
+        step = "" if self.timestep_fs is None else f", {self.timestep_fs:g} fs apart"
+        return f"every {self.every}{step}"
+
+    @property
     def is_pipe(self) -> bool:
         """Whether it can be read only once."""
         return self.path == "-"
@@ -51,7 +57,7 @@ class Trajectory:
         """
         if self.absorbers is None:
             return None
-        smallest = int(np.diff(structures.offsets).min(initial=0))
+        smallest = int(np.diff(structures.offsets).min())
         if max(self.absorbers) >= smallest:
             raise BadStructure(
                 f"{self.path}: --absorber {max(self.absorbers)}, but there are frames of "
@@ -107,23 +113,32 @@ class Opened:
 
 
 def require_absorber(trajectory: Trajectory, element: int) -> None:
-    """BadStructure where no frame of a file has the absorbing element.
+    """BadStructure where no frame of a file has the absorbing element among its absorbers.
 
     Reads until the first that has: usually the very first frame. A pipe is taken as it comes.
     """
-    if trajectory.is_pipe or trajectory.absorbers is not None:
+    if trajectory.is_pipe:
         return
     opened = Opened(trajectory)
     try:
         opened.require_frames()
-        if not any((chunk.structures.numbers == element).any() for chunk in opened):
-            symbol = element_symbol(element)
+        if not any(_has_absorber(trajectory, chunk.structures, element) for chunk in opened):
+            which = "any frame" if trajectory.absorbers is None else "any frame at those indices"
             raise BadStructure(
-                f"{trajectory.path}: no {symbol} atom in any frame, nothing to predict: "
-                "take a model of another element, or name atoms with --absorber"
+                f"{trajectory.path}: no {element_symbol(element)} atom in {which}, nothing to "
+                "predict: take a model of another element, or other atoms with --absorber"
             )
     finally:
         opened.close()
+
+
+def _has_absorber(trajectory: Trajectory, structures: StructureBatch, element: int) -> bool:
+    sites = trajectory.sites(structures)
+    if sites is None:
+        return bool((structures.numbers == element).any())
+    return bool(
+        (structures.numbers[structures.offsets[sites.structure] + sites.atom] == element).any()
+    )
 
 
 def feed(

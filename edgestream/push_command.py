@@ -56,7 +56,7 @@ def push_trajectory(
     producer = Producer(
         broker,
         run,
-        msgspec.structs.replace(spec, time_units=opened.time_units),
+        msgspec.structs.replace(spec, time_units=opened.time_units, selection=trajectory.selection),
         settings=settings,
         resume=resume,
         policy=policy,  # type: ignore[arg-type]

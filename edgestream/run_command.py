@@ -72,14 +72,18 @@ def run_trajectory(request: RunRequest, progress: Progress, stop: StopSignal) ->
     check_output(request)
     manifest = open_store(request.service.models).get(request.spec.model).manifest
     trajectory = request.trajectory
-    if request.spec.absorber is None:
-        require_absorber(trajectory, atomic_number(manifest.element))
+    wanted = request.spec.absorber or manifest.element
+    if wanted != manifest.element:
+        raise Reject(f"--absorber {wanted}: {manifest.name} predicts {manifest.element}")
+    require_absorber(trajectory, atomic_number(manifest.element))
     opened = Opened(trajectory)
     opened.require_frames()
     if request.overwrite:
         remove_run(request.out)
     started = time.monotonic()
-    spec = msgspec.structs.replace(request.spec, time_units=opened.time_units)
+    spec = msgspec.structs.replace(
+        request.spec, time_units=opened.time_units, selection=trajectory.selection
+    )
     with LocalService(request.service, tell=progress.tell) as service:
         progress.tell(f"run {request.run!r}: {service.url}")
         producer = Producer(
@@ -160,7 +164,7 @@ def adopted_index(service: LocalService, run: str, producer: Producer) -> int:
         service.watch()
         state = service.broker.run(run)
         if state is not None and state.refusal:
-            raise RunRefused(f"run {run!r}: {state.refusal}")
+            raise RunRefused(state.refusal)
         if state is not None and state.file:
             return max(state.next_index, producer.next_index)
         time.sleep(0.01)

@@ -235,8 +235,8 @@ class WriterBroker(Protocol):
     ) -> None:
         """Release entries whose rows are durable and raise the watermark; Fenced without lease."""
 
-    def finish(self, lease: Lease, run: str) -> None:
-        """Say that a sealed run's file is complete."""
+    def finish(self, lease: Lease, run: str) -> bool:
+        """Say that a sealed run's file is complete; False where it was resumed a moment ago."""
 
     def open_runs(self, lease: Lease) -> list[RunState]:
         """The runs of the shard that are not finished."""

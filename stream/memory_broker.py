@@ -23,7 +23,7 @@ from stream.broker import (
     WorkerState,
 )
 from stream.messages import RunSpec, check_run_name
-from stream.redis_answers import check_answer, check_priority, refuse_other_spec
+from stream.redis_answers import check_answer, check_priority
 from stream.settings import Settings
 from xas.errors import Fenced, Stop
 
@@ -92,8 +92,7 @@ class MemoryBroker:
         state = shard.runs[run]
         if state.sealed is not None and not (state.interrupted and resume):
             check_answer(run, (b"sealed", str(state.sealed)))
-        if state.spec != spec:
-            refuse_other_spec(run, state.spec, spec)
+        state.spec.require_same(run, spec)
         if state.next_index and not resume and state.run_id != run_id:
             check_answer(run, (b"exists", str(state.next_index)))
         self._update(
@@ -350,10 +349,12 @@ class MemoryBroker:
                 self._hold(run, -entry.held_bytes)
         self._update(run, watermark=max(watermark, shard.runs[run].watermark))
 
-    def finish(self, lease: Lease, run: str) -> None:
+    def finish(self, lease: Lease, run: str) -> bool:
         """See WriterBroker."""
-        self._leased(lease)
-        self._update(run, finished=True)
+        state = self._leased(lease).runs[run]
+        if state.sealed is not None:
+            self._update(run, finished=True)
+        return state.sealed is not None
 
     def open_runs(self, lease: Lease) -> list[RunState]:
         """See WriterBroker."""

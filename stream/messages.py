@@ -18,6 +18,7 @@ from xas.structure import Sites, StructureBatch
 
 PREDICTED = 1
 DEAD_LETTERED = 2
+MAX_ATOMIC_NUMBER = 118
 
 _RUN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 
@@ -32,7 +33,10 @@ def check_run_name(name: str) -> str:
 
 
 class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
-    """What a producer asks for when it opens a run; the same for all its frames."""
+    """What a producer asks for when it opens a run; the same for all its frames.
+
+    ``selection`` says which frames of the source are taken, in the producer's own words.
+    """
 
     model: str
     absorber: str | None = None
@@ -41,6 +45,20 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
     title: str = ""
     sample: str = ""
     keep_structures: bool = True
+    selection: str = ""
+
+    def require_same(self, run: str, other: RunSpec) -> None:
+        """RunRefused, naming what differs, where ``other`` asks for something else."""
+        changed = [
+            f"{name} {getattr(self, name)!r} (now {getattr(other, name)!r})"
+            for name in self.__struct_fields__
+            if getattr(self, name) != getattr(other, name)
+        ]
+        if changed:
+            raise RunRefused(
+                f"run {run!r} was opened with {', '.join(changed)}: ask for the same, or take "
+                "another name"
+            )
 
 
 class FrameBlock(msgspec.Struct, frozen=True, kw_only=True):
@@ -115,6 +133,8 @@ class FrameBlock(msgspec.Struct, frozen=True, kw_only=True):
         np.cumsum(sizes, out=offsets[1:])
         if offsets[-1] != len(numbers):
             raise BadMessage(f"run {self.run!r}: sizes and atomic numbers disagree")
+        if numbers.max(initial=0) > MAX_ATOMIC_NUMBER:
+            raise BadMessage(f"run {self.run!r}: {numbers.max()} is no atomic number")
         return StructureBatch(
             numbers=numbers,
             positions=self.positions.view("<f4", len(numbers), 3),

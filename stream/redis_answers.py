@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, NoReturn
+from typing import Any
 
 import msgspec
 
@@ -12,6 +12,7 @@ from stream.messages import RunSpec, check_run_name
 from xas.errors import Backpressure, Fenced, RunForgotten, RunRefused, Stop
 
 GROUP = "workers"
+MAX_FRAMES = 2**24  # of one entry: a frame has a byte at least, and a server takes no longer values
 RUN_FIELDS = (
     "spec",
     "run_id",
@@ -38,13 +39,6 @@ def check_priority(priority: str) -> None:
     """RunRefused for a priority that no broker has."""
     if priority not in PRIORITIES:
         raise RunRefused(f"priority {priority!r} is none of {', '.join(PRIORITIES)}")
-
-
-def refuse_other_spec(run: str, old: RunSpec, new: RunSpec) -> NoReturn:
-    """RunRefused that names what differs."""
-    changed = [f for f in RunSpec.__struct_fields__ if getattr(old, f) != getattr(new, f)]
-    what = ", ".join(f"{f} {getattr(old, f)!r} (now {getattr(new, f)!r})" for f in changed)
-    raise RunRefused(f"run {run!r} was opened with {what}: ask for the same, or take another name")
 
 
 def check_answer(run: str, answer: Any) -> None:
@@ -106,6 +100,8 @@ def entry_from(stream: bytes, item: Any, deliveries: int = 1) -> Entry:
     try:
         run, first, n = text(fields[b"r"]), int(fields[b"i"]), int(fields[b"n"])
         check_run_name(run)
+        if first < 0 or not 0 < n <= MAX_FRAMES:
+            raise ValueError
     except (KeyError, ValueError, RunRefused):
         run, first, n = "", 0, 0
     return Entry(

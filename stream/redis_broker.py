@@ -43,7 +43,6 @@ from stream.redis_answers import (
     check_priority,
     completion_args,
     entry_from,
-    refuse_other_spec,
     result_from,
     run_state_from,
     text,
@@ -98,7 +97,7 @@ class RedisBroker:
             spec.priority,
         )
         if answer[0] == b"differs":
-            refuse_other_spec(run, msgspec.msgpack.decode(answer[1], type=RunSpec), spec)
+            msgspec.msgpack.decode(answer[1], type=RunSpec).require_same(run, spec)
         check_answer(run, answer)
         return Opened(
             run=run,
@@ -164,7 +163,7 @@ class RedisBroker:
             answer = self._server.command(*words)
         except NoSuchGroup:
             self._create_groups()
-            return []
+            return self._read_group(consumer, priorities, after, block_s=block_s)
         return [entry_from(stream, item) for stream, items in answer or () for item in items]
 
     def _create_groups(self) -> None:
@@ -205,7 +204,9 @@ class RedisBroker:
         self._hold(consumer, entries, idle_ms=int(1000 * self.settings.claim_idle_s) + 1)
 
     def _hold(self, consumer: str, entries: Sequence[Entry], *, idle_ms: int) -> None:
-        self._server.calls("hold", [([e.stream], (GROUP, consumer, idle_ms, e.id)) for e in entries])
+        self._server.calls(
+            "hold", [([e.stream], (GROUP, consumer, idle_ms, e.id)) for e in entries]
+        )
 
     def complete(self, consumer: str, completions: Sequence[Completion]) -> list[bool]:
         """See WorkerBroker."""
@@ -222,9 +223,8 @@ class RedisBroker:
 
     def publish_model(self, sha256: str, record: bytes) -> None:
         """See WorkerBroker."""
-        self._server.commands(
-            [("HSET", self._key(k, "models"), sha256, record) for k in range(self.settings.shards)]
-        )
+        shards = range(self.settings.shards)
+        self._server.calls("put", [([self._key(k, "models")], (sha256, record)) for k in shards])
 
     def bury(self, consumer: str, entry: Entry, dead: bytes) -> None:
         """See WorkerBroker."""
@@ -235,7 +235,7 @@ class RedisBroker:
     def report(self, state: WorkerState) -> None:
         """See WorkerBroker."""
         packed = msgspec.msgpack.encode(asdict(state))
-        self._server.command("HSET", self._key(0, "workers"), state.name, packed)
+        self._server.call("put", [self._key(0, "workers")], state.name, packed)
 
     def leave(self, consumer: str) -> None:
         """See WorkerBroker."""
@@ -296,10 +296,12 @@ class RedisBroker:
         """See WriterBroker."""
         self._as_writer("mark_run", lease, run, "refusal", reason)
 
-    def finish(self, lease: Lease, run: str) -> None:
+    def finish(self, lease: Lease, run: str) -> bool:
         """See WriterBroker."""
-        self._as_writer("mark_run", lease, run, "finished", "1")
-        self._server.command("SREM", self._key(lease.shard, "open"), run)
+        keys = [self._key(lease.shard, "writer"), *self._keys_of(run, "open")]
+        answer = self._server.call("finish", keys, lease.epoch, run)
+        check_lease(lease, answer)
+        return bool(answer[0] == b"ok")
 
     def open_runs(self, lease: Lease) -> list[RunState]:
         """See WriterBroker."""

@@ -12,7 +12,10 @@ from dataclasses import replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
+import msgspec
+
 from stream.broker import RunState, WriterBroker
+from stream.messages import RunSpec
 from stream.result_file.survey import Survey, highest_epoch, survey
 from stream.run_writer import RunWriter
 from stream.service import run_until_stopped, say
@@ -194,8 +197,13 @@ class Writer:
         """The id of the run that the folder holds, or of a new one; RunRefused for another's."""
         if found.contents is None:
             return state.run_id
-        stored = found.contents.header.extra.get("run_id", "")
-        if stored == state.run_id or state.resumed:
+        extra = found.contents.header.extra
+        stored = extra.get("run_id", "")
+        if stored == state.run_id:
+            return stored
+        if state.resumed:
+            requested = msgspec.json.decode(extra.get("requested", "{}"), type=RunSpec)
+            requested.require_same(state.run, state.spec)
             return stored
         raise RunRefused(
             f"{self._out / state.run}.h5 holds another run of that name with {found.n_frames} "

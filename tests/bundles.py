@@ -40,9 +40,7 @@ def iron_oxides(n: int, *, first: int = 0) -> StructureBatch:
         numbers += [IRON, *[8] * n_oxygen]
         positions += [np.zeros((1, 3)), oxygen + rng.normal(0, 0.05, oxygen.shape)]
         sizes.append(1 + n_oxygen)
-    return StructureBatch.from_arrays(
-        numbers, np.concatenate(positions), np.cumsum([0, *sizes])
-    )
+    return StructureBatch.from_arrays(numbers, np.concatenate(positions), np.cumsum([0, *sizes]))
 
 
 def make_bundle(folder: Path, *, name: str = "tiny", version: int = 1, seed: int = 0) -> Bundle:
@@ -88,9 +86,7 @@ def _graph(n_features: int, n_energy: int, rng: np.random.Generator) -> bytes:
         [numpy_helper.from_array(value, key) for key, value in constants.items()],
     )
     opset = [helper.make_opsetid("", 17)]
-    return bytes(
-        helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString()
-    )
+    return bytes(helper.make_model(graph, opset_imports=opset, ir_version=8).SerializeToString())
 
 
 def _check(spec: DescriptorSpec, model: bytes) -> Check:

@@ -26,13 +26,13 @@ from stream.result_file.run_folder import RunFolder
 from stream.result_file.survey import highest_epoch
 
 CALLS = ("open", "pwrite", "ftruncate", "fsync", "rename", "link", "unlink", "mkdir", "rmdir")
-FRAMES_BEFORE, FRAMES = 9, 20  # interrupted after 9, so that eight segments have been merged
+FRAMES_BEFORE, FRAMES = 8, 18  # interrupted after 8, when eight segments have been merged
 EVERY_PWRITE = 101  # there are many of them, and they are all alike
 
 
-def open_run(folder: Path) -> RunFolder:
+def open_run(folder: Path, refresh_s: float = 1e9) -> RunFolder:
     epoch = highest_epoch(folder, RUN) + 1
-    run = RunFolder.recover(folder, RUN, header=HEADER, epoch=epoch, grace_s=0, refresh_s=0.02)
+    run = RunFolder.recover(folder, RUN, header=HEADER, epoch=epoch, grace_s=0, refresh_s=refresh_s)
     run.add_model("fe-k", "1", "ab" * 32)
     return run
 
@@ -44,7 +44,7 @@ def write(run: RunFolder, until: int, acknowledged: int, largest: int) -> None:
         n = min(random.randint(1, largest), until - run.n_frames)
         run.append(make_rows(run.n_frames, n, dead=(3, 17)))
         os.write(acknowledged, f"{run.n_frames}\n".encode())
-        run.refresh(force=number % 4 == 0)
+        run.refresh(force=number in (0, 7))
 
 
 def die_before(number: int) -> None:
@@ -89,7 +89,7 @@ def whole_run(folder: Path, acknowledged: int, number: int) -> None:
     write(run, FRAMES_BEFORE, acknowledged, 1)
     run.finish(sealed=False, interrupted=True)
     run = open_run(folder)
-    write(run, FRAMES, acknowledged, 5)
+    write(run, FRAMES, acknowledged, 10)
     run.finish(sealed=True)
 
 
@@ -108,7 +108,7 @@ def moments(folder: Path) -> None:
     log = os.open(folder / "acknowledged", os.O_CREAT | os.O_APPEND | os.O_WRONLY)
     for number in range(40):
         random.seed(number)
-        pid = in_child(lambda: write(open_run(folder), 1 << 40, log, 20))
+        pid = in_child(lambda: write(open_run(folder, 0.02), 1 << 40, log, 20))
         time.sleep(0.02 + 0.2 * random.random())
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
