@@ -144,8 +144,8 @@ class ProducerBroker(Protocol):
         """Raise the run's epoch, creating it where it is new.
 
         Raises RunRefused for a sealed run, for one that asks for something else than before, for
-        one that holds frames already unless ``resume`` or ``run_id`` is its own, and for one that
-        the writer refused.
+        one that holds frames already unless ``resume`` or ``run_id`` is its own. A writer's refusal
+        is forgotten: it looks again.
         """
 
     def push(self, opened: Opened, first: int, n_frames: int, payload: bytes) -> int:
@@ -153,7 +153,8 @@ class ProducerBroker(Protocol):
 
         The answer is ``first + n_frames`` where the block was accepted or was held already; another
         answer means nothing was accepted: go on from there. Raises Backpressure above the
-        high-water mark, Fenced for an older epoch, RunRefused for a sealed or unknown run.
+        high-water mark, Fenced for an older epoch, RunRefused for a sealed run or one that the writer
+        refused, RunForgotten for an unknown one.
         """
 
     def drop(self, opened: Opened, n_frames: int) -> None:

@@ -347,7 +347,8 @@ class MemoryBroker:
         for entry in entries:
             if shard.results.pop(int(entry.id), None) is not None:
                 self._hold(run, -entry.held_bytes)
-        self._update(run, watermark=max(watermark, shard.runs[run].watermark))
+        if run in shard.runs:
+            self._update(run, watermark=max(watermark, shard.runs[run].watermark))
 
     def finish(self, lease: Lease, run: str) -> bool:
         """See WriterBroker."""

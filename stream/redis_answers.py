@@ -12,7 +12,7 @@ from stream.messages import RunSpec, check_run_name
 from xas.errors import Backpressure, Fenced, RunForgotten, RunRefused, Stop
 
 GROUP = "workers"
-MAX_FRAMES = 2**24  # of one entry: a frame has a byte at least, and a server takes no longer values
+MAX_FRAMES = 2**24  # in one entry; far above any block of ours
 RUN_FIELDS = (
     "spec",
     "run_id",

@@ -17,6 +17,7 @@ from stream.codec import decode
 from stream.messages import ModelRecord, ResultBlock
 from stream.result_file import RunFolder, RunHeader
 from stream.result_file.rows import Rows
+from stream.result_file.survey import survey
 from stream.result_rows import EDGE_STEP_METHOD, rows_of
 from stream.settings import Settings
 
@@ -43,6 +44,7 @@ class RunWriter:
     _waiting: dict[str, ResultEntry] = field(default_factory=dict)
     _order: list[tuple[int, str]] = field(default_factory=list)
     _energies: dict[str, tuple[int, NDArray[np.float64]]] = field(default_factory=dict)
+    _finished: Path | None = None
 
     def offer(self, entry: ResultEntry) -> None:
         """Take a result in hand; one that is in hand already changes nothing."""
@@ -63,9 +65,10 @@ class RunWriter:
     def commit(self) -> int:
         """Make what is contiguous durable, then acknowledge it; how many rows were new."""
         before = self.on_disk
+        all_here = self._folder is None and self.is_complete
         while batch := self._next_batch():
             try:
-                if not self._write(batch):
+                if not self._write(batch, all_here):
                     self._put_back(batch)
                     break
                 self.broker.commit(self.lease, self.state.run, self.on_disk, batch)
@@ -87,13 +90,16 @@ class RunWriter:
         for entry in batch:
             self.offer(entry)
 
-    def _write(self, batch: list[ResultEntry]) -> bool:
-        """Make a batch durable; False while no model of the run is known."""
+    def _write(self, batch: list[ResultEntry], all_here: bool) -> bool:
+        """Make a batch durable; False while no model of the run is known, and one may come."""
         new = [entry for entry in batch if entry.first + entry.n_frames > self.on_disk]
         if not new:
             return True  # all of it was written before: by us, or by an earlier writer
-        if not self._know_energies([decode(e.payload, ResultBlock) for e in new]):
-            return False
+        self._know_energies([decode(e.payload, ResultBlock) for e in new])
+        if self._folder is None:
+            if not all_here:
+                return False
+            self._open_folder(None)  # every frame is a dead letter: a file without energies
         assert self._folder is not None
         rows = self._new_rows(new)
         if rows:
@@ -116,22 +122,19 @@ class RunWriter:
         result = decode(entry.payload, ResultBlock)
         energy = self._folder.header.energy
         index, own = self._energies.get(result.model, (-1, energy))
-        keep = self.state.spec.keep_structures
+        keep = self._folder.header.keep_structures
         return rows_of(result, energy, own, index, keep_structures=keep)
 
     # -- the folder -------------------------------------------------------------------------------
 
-    def _know_energies(self, results: list[ResultBlock]) -> bool:
-        """Learn the models of these results; False while no model of the run is known at all."""
+    def _know_energies(self, results: list[ResultBlock]) -> None:
+        """Learn the models of these results; the first of all opens the folder."""
         for sha in {r.model for r in results if r.model} - self._energies.keys():
             record = self._record(sha)
             self._open_folder(record)
             assert self._folder is not None
             index = self._folder.add_model(record.name, str(record.version), sha)
             self._energies[sha] = (index, record.energy.view("<f8", -1))
-        if self._folder is None and self.is_complete:
-            self._open_folder(None)  # every frame is a dead letter: a file without energies
-        return self._folder is not None
 
     def _record(self, sha: str) -> ModelRecord:
         packed = self.broker.model(self.lease, sha)
@@ -140,12 +143,14 @@ class RunWriter:
         return decode(packed, ModelRecord)
 
     def _open_folder(self, record: ModelRecord | None) -> None:
-        if self._folder is not None:
-            return
+        if self._folder is None:
+            self._recover(self._header(record))
+
+    def _recover(self, header: RunHeader) -> None:
         self._folder = RunFolder.recover(
             self.out,
             self.state.run,
-            header=self._header(record),
+            header=header,
             epoch=self.lease.epoch,
             clock=self.clock,
             grace_s=self.settings.segment_grace_s,
@@ -183,16 +188,31 @@ class RunWriter:
         return self.state.sealed is not None and self.end >= self.state.sealed
 
     def finish(self) -> Path | None:
-        """Write the self-contained file and say so; None for a run without frames."""
-        path = None
-        if self._folder is not None:
-            path = self._folder.finish(
-                sealed=not self.state.interrupted,
-                interrupted=self.state.interrupted,
-                dropped=self.state.dropped,
-            )
-        self.broker.finish(self.lease, self.state.run)
-        return path
+        """Write the self-contained file and say so; None for a run without frames or resumed."""
+        if self._finished is None:
+            self._finished = self._finish_folder()
+        return self._finished if self.broker.finish(self.lease, self.state.run) else None
+
+    def _finish_folder(self) -> Path | None:
+        if self._folder is None and self.on_disk:
+            # an earlier writer, or an earlier part of the run, put all the rows on disk
+            found = survey(self.out, self.state.run)
+            assert found.contents is not None
+            if found.main is not None and found.contents.sealed:
+                return found.main.path
+            self._recover(found.contents.header)
+        if self._folder is None:
+            return None
+        return self._folder.finish(
+            sealed=not self.state.interrupted,
+            interrupted=self.state.interrupted,
+            dropped=self.state.dropped,
+        )
+
+    def goes_on_with(self, state: RunState) -> bool:
+        """Whether this is a later state of the run in hand, which has not been resumed since."""
+        same = bool(state.file) and state.run_id == self.state.run_id
+        return same and (self._finished is None or state.sealed is not None)
 
     def refresh(self, *, force: bool = False) -> None:
         """Let the main file follow."""

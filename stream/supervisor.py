@@ -34,6 +34,7 @@ class Child:
     last_words: str = ""
     failed: bool = False
     starts: list[int] = field(default_factory=list)
+    buried: int = 0
 
 
 class Supervisor:
@@ -82,7 +83,11 @@ class Supervisor:
             if child.process is None or child.failed or child.process.poll() is None:
                 continue
             age = time.monotonic() - child.started_at
-            child.deaths = 1 if age > HEALTHY_S else child.deaths + 1
+            if child.buried < len(child.starts):  # a death is counted once, however often we look
+                child.buried = len(child.starts)
+                child.deaths = 1 if age > HEALTHY_S else child.deaths + 1
+                assert child.process.stdin is not None
+                child.process.stdin.close()
             if child.process.returncode in FINAL_CODES or child.deaths >= GIVES_UP_AFTER:
                 child.failed = True
             elif age > RESTART_PAUSE_S:

@@ -14,13 +14,13 @@ from pathlib import Path
 
 import msgspec
 
-from stream.broker import RunState, WriterBroker
+from stream.broker import ResultEntry, RunState, WriterBroker
 from stream.messages import RunSpec
 from stream.result_file.survey import Survey, highest_epoch, survey
 from stream.run_writer import RunWriter
 from stream.service import run_until_stopped, say
 from stream.settings import Settings
-from xas.errors import BadResultFile, Fenced, Retry, RunRefused, Stop
+from xas.errors import BadResultFile, Fenced, Reject, Retry, RunRefused, Stop
 
 LOOK_INTERVAL_S = 0.1
 
@@ -50,6 +50,7 @@ class Writer:
         self._after = "0"
         self._next_commit = self._next_look = self._next_renewal = 0.0
         self._lost: Fenced | None = None
+        self._leasing = threading.Lock()
         out.mkdir(parents=True, exist_ok=True)
         self._lease = broker.acquire(shard, self._owner, above=0)
 
@@ -70,7 +71,8 @@ class Writer:
         """Renew while the main thread copies a large file."""
         while not ended.wait(self._settings.lease_s / 4):
             try:
-                self._broker.renew(self._lease)
+                with self._leasing:
+                    self._broker.renew(self._lease)
             except Fenced as error:
                 self._lost = error
             except Retry:
@@ -96,27 +98,43 @@ class Writer:
         self._renew_if_due()
         self._look_if_due()
         entries = self._broker.results(self._lease, self._after, block_s=block_s)
+        if entries:
+            self._after = entries[-1].id
         for entry in entries:
-            self._after = entry.id
-            run = self._runs.get(entry.run)
-            if run is None:
-                self._look()
-                run = self._runs.get(entry.run)
-            if run is not None:  # else refused: its results stay where they are
-                run.offer(entry)
+            self._offer(entry)
         if self._clock() >= self._next_commit:
             self._next_commit = self._clock() + self._settings.commit_interval_s
             self.commit()
         return len(entries)
 
+    def _offer(self, entry: ResultEntry) -> None:
+        if entry.run not in self._runs:
+            self._look()  # which may go back to the first result
+        run = self._runs.get(entry.run)
+        if run is not None:
+            run.offer(entry)
+        elif entry.run not in self._refused:
+            # of a finished run: the rows are on disk, this is what a server made do twice
+            self._broker.commit(self._lease, entry.run, 0, [entry])
+
     def commit(self) -> None:
-        """Make durable and acknowledge whatever is contiguous; finish what is complete."""
+        """Make durable and acknowledge whatever is contiguous; finish what is complete.
+
+        A run whose results do not fit its file is refused; the others go on.
+        """
         for run in list(self._runs.values()):
-            run.commit()
-            run.refresh()
-            if run.state.sealed is not None and run.on_disk >= run.state.sealed:
-                self._finish(run)
+            try:
+                self._commit(run)
+            except Reject as error:
+                del self._runs[run.state.run]
+                self._refuse(run.state, str(error))
         self._sweeping = [run for run in self._sweeping if not run.sweep()]
+
+    def _commit(self, run: RunWriter) -> None:
+        run.commit()
+        run.refresh()
+        if run.state.sealed is not None and run.on_disk >= run.state.sealed:
+            self._finish(run)
 
     def drain(self) -> None:
         """Commit what is in hand, let the main files follow, leave no replaced file behind."""
@@ -146,7 +164,8 @@ class Writer:
             self._broker.renew(self._lease)
 
     def _raise_epoch(self, above: int) -> None:
-        self._lease = self._broker.acquire(self._shard, self._owner, above=above)
+        with self._leasing:
+            self._lease = self._broker.acquire(self._shard, self._owner, above=above)
         for run in self._runs.values():
             run.lease = self._lease
 
@@ -161,7 +180,7 @@ class Writer:
         """Take on the runs that are new here, and follow what happens to the others."""
         for state in self._broker.open_runs(self._lease):
             known = self._runs.get(state.run)
-            if known is not None and state.file and known.state.run_id == state.run_id:
+            if known is not None and known.goes_on_with(state):
                 known.state = state
             elif self._refused.get(state.run) != state.epoch:
                 self._take_on(state)  # new, or on a server that forgot that we have it
@@ -190,6 +209,7 @@ class Writer:
             file=str((self._out / f"{state.run}.h5").resolve()),
             host=socket.gethostname(),
         )
+        self._refused.pop(state.run, None)
         self._runs[state.run] = self._run_writer(replace(state, run_id=run_id), found.n_frames)
         self._after = "0"  # its results may have passed by while nobody took them
 
@@ -201,6 +221,11 @@ class Writer:
         stored = extra.get("run_id", "")
         if stored == state.run_id:
             return stored
+        if found.contents.sealed:
+            raise RunRefused(
+                f"{self._out / state.run}.h5 is complete with {found.n_frames} frames: take "
+                "another name"
+            )
         if state.resumed:
             requested = msgspec.json.decode(extra.get("requested", "{}"), type=RunSpec)
             requested.require_same(state.run, state.spec)
