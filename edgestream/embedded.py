@@ -7,9 +7,11 @@ when this process ends, however it ends, and the shell then stops the server wit
 from __future__ import annotations
 
 import importlib.util
+import os
 import platform
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -22,12 +24,17 @@ from xas.errors import Reject, ServerUnreachable
 
 OLDEST = 7
 START_TIMEOUT_S = 20.0
-# forward SIGTERM when the pipe on standard input ends; end when the server ends by itself
+# when the pipe on standard input ends, forward SIGTERM, and clean up: the parent may be dead; when
+# the server ends by itself, end
 _GUARD = """
 exec 3<&0
+private=$1
+shift
 "$@" 3<&- & p=$!
-(while read -r _ <&3; do :; done; kill -TERM $p) &
+(while read -r _ <&3; do :; done; : >"$private/over"; kill -TERM $p) & w=$!
 wait $p
+kill $w
+if [ -e "$private/over" ]; then rm -rf "$private"; fi
 """
 
 
@@ -113,8 +120,9 @@ class EmbeddedServer:
         """Start and wait until it answers; Reject with the server's own words where it does not."""
         config = self._private / "server.conf"
         config.write_text("\n".join(self._configuration()) + "\n")
+        words = [str(self._private), str(self._binary), str(config)]
         self._process = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "edgestream-server", str(self._binary), str(config)],
+            ["/bin/sh", "-c", _GUARD, "edgestream-server", *words],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -163,7 +171,7 @@ class EmbeddedServer:
             try:
                 self._process.wait(timeout=30)
             except subprocess.TimeoutExpired:
-                self._process.kill()
+                os.killpg(self._process.pid, signal.SIGKILL)  # the shell and the server
                 self._process.wait()
             self._process = None
         shutil.rmtree(self._private, ignore_errors=True)

@@ -153,8 +153,8 @@ class ProducerBroker(Protocol):
 
         The answer is ``first + n_frames`` where the block was accepted or was held already; another
         answer means nothing was accepted: go on from there. Raises Backpressure above the
-        high-water mark, Fenced for an older epoch, RunRefused for a sealed run or one that the writer
-        refused, RunForgotten for an unknown one.
+        high-water mark, Fenced for an older epoch, RunRefused for a run that is sealed or that the
+        writer refused, RunForgotten for an unknown one.
         """
 
     def drop(self, opened: Opened, n_frames: int) -> None:

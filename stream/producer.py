@@ -50,12 +50,12 @@ class Producer:
         self._settings = settings or Settings()
         self._policy, self._deadline_s = policy, deadline_s
         self._clock, self._sleep, self._tell = clock, sleep, tell
-        self._run_id = uuid.uuid4().hex
-        self._opened = self._open(run, resume)
+        self._run_id, self._resume = uuid.uuid4().hex, resume
+        self._opened = self._open(run)
         self.next_index = self._opened.next_index
 
-    def _open(self, run: str, resume: bool) -> Opened:
-        return self._broker.open_run(run, self.spec, run_id=self._run_id, resume=resume)
+    def _open(self, run: str) -> Opened:
+        return self._broker.open_run(run, self.spec, run_id=self._run_id, resume=self._resume)
 
     @property
     def run(self) -> str:
@@ -132,11 +132,14 @@ class Producer:
     ) -> int | None:
         trouble = Patience(f"run {self.run!r}", self._sleep, self._tell)
         quiet = Patience(self.run, self._sleep, lambda _: None, longest_s=FULL_PAUSE_S)
+        forgotten = False
         while True:
             try:
+                if forgotten:
+                    self._opened, forgotten = self._open(self.run), False
                 answer = call()
             except RunForgotten:
-                self._opened = self._open(self.run, resume=False)
+                forgotten = True
             except Backpressure as error:
                 # a full run is the system at work, not trouble: wait without a word
                 self._wait(quiet, error, final=full_is_final)

@@ -204,9 +204,10 @@ class RedisBroker:
         self._hold(consumer, entries, idle_ms=int(1000 * self.settings.claim_idle_s) + 1)
 
     def _hold(self, consumer: str, entries: Sequence[Entry], *, idle_ms: int) -> None:
-        self._server.calls(
-            "hold", [([e.stream], (GROUP, consumer, idle_ms, e.id)) for e in entries]
-        )
+        with contextlib.suppress(NoSuchGroup):  # a server that forgot them
+            self._server.calls(
+                "hold", [([e.stream], (GROUP, consumer, idle_ms, e.id)) for e in entries]
+            )
 
     def complete(self, consumer: str, completions: Sequence[Completion]) -> list[bool]:
         """See WorkerBroker."""

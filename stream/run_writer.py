@@ -93,8 +93,9 @@ class RunWriter:
     def _write(self, batch: list[ResultEntry], all_here: bool) -> bool:
         """Make a batch durable; False while no model of the run is known, and one may come."""
         new = [entry for entry in batch if entry.first + entry.n_frames > self.on_disk]
-        if not new:
-            return True  # all of it was written before: by us, or by an earlier writer
+        if not new:  # all of it was written before: by us, or by an earlier writer
+            self._check()
+            return True
         self._know_energies([decode(e.payload, ResultBlock) for e in new])
         if self._folder is None:
             if not all_here:
@@ -104,9 +105,14 @@ class RunWriter:
         rows = self._new_rows(new)
         if rows:
             self._folder.append(Rows.concatenate(rows))
-        self._folder.check()
         self.on_disk = self._folder.n_frames
+        self._check()
         return True
+
+    def _check(self) -> None:
+        """Before every acknowledgement: what was stored is still there."""
+        if self._folder is not None:
+            self._folder.check()
 
     def _new_rows(self, batch: list[ResultEntry]) -> list[Rows]:
         new, reach = [], self.on_disk

@@ -236,8 +236,8 @@ class Writer:
         )
 
     def _refuse(self, state: RunState, reason: str) -> None:
-        self._refused[state.run] = state.epoch
         self._broker.refuse(self._lease, state.run, reason)
+        self._refused[state.run] = state.epoch
         say(f"run {state.run!r} refused: {reason}")
 
     def _run_writer(self, state: RunState, on_disk: int) -> RunWriter:

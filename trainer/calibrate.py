@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.principal import principal_axes, standard_scale
+
 Array = NDArray[np.float64]
 
 ONE_SIGMA = 0.6827
@@ -103,14 +105,12 @@ def _normal_cdf(z: Array) -> Array:
 
 def novelty_arrays(features: Array, unit: float = 1.0) -> dict[str, NDArray[np.float32]]:
     """The buffers of ``networks.Novelty`` for one set of training features (n, n_features)."""
-    centre, std = features.mean(axis=0), features.std(axis=0)
-    varies = std > 1e-6 * max(1.0, float(np.abs(centre).max()))
+    centre, std, varies = standard_scale(features)
     # A feature that never varied must not hide what is new: it counts in a typical unit.
     typical = float(np.median(std[varies])) if varies.any() else 1.0
     scale = 1.0 / np.where(varies, std, typical)
     x = (features - centre) * scale
-    _, directions = np.linalg.eigh(x.T @ x)
-    axes = directions[:, ::-1][:, :NOVELTY_COMPONENTS]
+    axes = principal_axes(x)[1][:, :NOVELTY_COMPONENTS]
     arrays = {"centre": centre, "scale": scale, "axes": axes, "points": x @ axes}
     arrays["unit"] = np.array(unit)
     return {name: np.ascontiguousarray(a, dtype=np.float32) for name, a in arrays.items()}

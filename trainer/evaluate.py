@@ -56,6 +56,18 @@ class OutOfFold:
         residual = labels.intensity - self.mean
         return cross_fitted_sigma(residual, self.variance, labels.energy, self.fold)
 
+    def figures(self, labels: Labels) -> dict[str, float]:
+        """What the calibration found; ``interval_95``: how many sigma really hold 95.45 %."""
+        model = self.error_model(labels)
+        pull = np.abs(labels.intensity - self.mean) / self.sigma(labels)
+        figures = {
+            "factor": model.factor,
+            "floor_median": float(np.median(model.floor)),
+            "novelty_unit": self.novelty_unit,
+        }
+        figures |= {f"interval_{k}": float(np.quantile(pull, v)) for k, v in LEVELS.items()}
+        return {name: float(f"{value:.4g}") for name, value in figures.items()}
+
     @property
     def novelty_unit(self) -> float:
         """The distance that 99 % of the held-out labels stay below."""

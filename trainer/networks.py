@@ -14,6 +14,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from trainer.principal import principal_axes, standard_scale
 from trainer.recipe import Recipe
 
 Array = NDArray[np.float64]
@@ -43,8 +44,7 @@ class Scaling:
     @classmethod
     def of(cls, recipe: Recipe, features: Array, spectra: Array) -> Scaling:
         """From the training data alone."""
-        centre, std = features.mean(axis=0), features.std(axis=0)
-        varies = std > 1e-6 * max(1.0, float(np.abs(centre).max()))
+        centre, std, varies = standard_scale(features)
         scale = np.where(varies, 1.0 / np.where(varies, std, 1.0), 0.0)
         x = np.clip((features - centre) * scale, -CLIP, CLIP)
         mean = spectra.mean(axis=0)
@@ -65,17 +65,18 @@ def _whitening(x: Array, floor: float) -> Array:
     """
     if not floor:
         return np.eye(x.shape[1])
-    variance, axes = np.linalg.eigh(x.T @ x / len(x))
+    variance, axes = principal_axes(x)
     used = variance > 0.01 * floor
-    whitening = (axes[:, used] / np.sqrt(variance[used] + floor))[:, ::-1]
-    unit: Array = whitening / np.sqrt(np.mean(variance[used] / (variance[used] + floor)))
-    return unit
+    if not used.any():
+        return np.eye(x.shape[1])
+    unit = float(np.mean(variance[used] / (variance[used] + floor)))  # so that inputs are about 1
+    whitening: Array = axes[:, used] / np.sqrt((variance[used] + floor) * unit)
+    return whitening
 
 
 def _decoder(residuals: Array, components: int) -> Array:
-    _, singular, directions = np.linalg.svd(residuals, full_matrices=False)
-    used = min(components, len(singular))
-    decoder: Array = directions[:used] * (singular[:used, None] / math.sqrt(len(residuals)))
+    variance, axes = principal_axes(residuals)
+    decoder: Array = (axes * np.sqrt(variance)).T[:components]
     return decoder
 
 

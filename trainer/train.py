@@ -16,6 +16,7 @@ from model_store.manifest import (
     CHECK,
     MANIFEST,
     MODEL,
+    Calibration,
     Manifest,
     Measures,
     SpectrumOutput,
@@ -87,7 +88,7 @@ def train(
         name=name,
         edge=edge,
         preset=preset,
-        command=command or f"edgestream train {name} --data {data.name}",
+        command=command or _command(name, data, preset, edge, quick, threads, changes),
         source=source or source_of(labels.sha256),
     )
     compare = (preset == "default" and not quick) if baseline is None else baseline
@@ -98,12 +99,28 @@ def train(
     return out.get(f"{name}@{version}")
 
 
+def _command(
+    name: str,
+    data: Path,
+    preset: str,
+    edge: str,
+    quick: bool,
+    threads: int | None,
+    changes: dict[str, int | None],
+) -> str:
+    """The command line that repeats a training, defaults left out."""
+    options: dict[str, str | int | None] = {"preset": preset if preset != "default" else None}
+    options |= {"edge": edge if edge != "K" else None, **changes, "threads": threads}
+    words = [f"--{key} {value}" for key, value in options.items() if value is not None]
+    return " ".join(["edgestream train", name, "--data", data.name, *words, *["--quick"] * quick])
+
+
 @dataclass(frozen=True, slots=True)
 class _Trained:
     recipe: Recipe
     predictor: Predictor
     quality: tuple[Measures, ...]
-    novelty_unit: float
+    calibration: Calibration
     duration_s: float
 
 
@@ -138,9 +155,11 @@ def _train(
         quality += published_rows()
     clock.stage = "fit to all labels"
     ensemble = fit(recipe, features, labels.intensity, clock.epoch)
-    error_model, unit = held_out.error_model(labels), held_out.novelty_unit
-    predictor = assemble(ensemble, error_model, unit, labels, features)
-    return _Trained(recipe, predictor, tuple(quality), unit, clock.elapsed_s)
+    predictor = assemble(
+        ensemble, held_out.error_model(labels), held_out.novelty_unit, labels, features
+    )
+    calibration = calibration_record(held_out.figures(labels), split)
+    return _Trained(recipe, predictor, tuple(quality), calibration, clock.elapsed_s)
 
 
 def _epochs(recipe: Recipe) -> int:
@@ -172,8 +191,7 @@ def _check(trained: _Trained, element: str) -> Check:
 
 
 def _manifest(folder: Path, request: Request, labels: Labels, trained: _Trained) -> Manifest:
-    recipe, predictor = trained.recipe, trained.predictor
-    floor = float(predictor.floor.median())
+    recipe = trained.recipe
     return Manifest(
         name=request.name,
         version=1,  # the store gives the version
@@ -187,8 +205,6 @@ def _manifest(folder: Path, request: Request, labels: Labels, trained: _Trained)
         members=recipe.members,
         training=training_record(request, recipe, labels, trained.duration_s),
         quality=trained.quality,
-        calibration=calibration_record(
-            float(predictor.factor), floor, trained.novelty_unit, split_name(labels, recipe)
-        ),
+        calibration=trained.calibration,
         files={name: sha256_of(folder / name) for name in (MODEL, CHECK)},
     )

@@ -70,13 +70,29 @@ class Batch:
         return first, Batch(model=self.model, absorber=self.absorber, jobs=jobs[middle:])
 
 
-def batches(jobs: Sequence[Job]) -> list[Batch]:
-    """Jobs split by model, by absorber, and by whether their sites are explicit."""
+def batches(jobs: Sequence[Job], max_atoms: int) -> list[Batch]:
+    """Jobs split by model, by absorber, and by whether their sites are explicit.
+
+    A batch of more than one job has at most ``max_atoms`` atoms: one read may bring many blocks.
+    """
     groups: dict[tuple[str, str | None, bool], list[Job]] = {}
     for job in jobs:
         key = (job.block.model, job.block.absorber, job.sites is None)
         groups.setdefault(key, []).append(job)
     return [
-        Batch(model=model, absorber=absorber, jobs=group)
+        Batch(model=model, absorber=absorber, jobs=part)
         for (model, absorber, _), group in groups.items()
+        for part in _filled(group, max_atoms)
     ]
+
+
+def _filled(jobs: Sequence[Job], max_atoms: int) -> Iterator[list[Job]]:
+    part: list[Job] = []
+    atoms = 0
+    for job in jobs:
+        if part and atoms + job.structures.n_atoms > max_atoms:
+            yield part
+            part, atoms = [], 0
+        part.append(job)
+        atoms += job.structures.n_atoms
+    yield part

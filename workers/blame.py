@@ -8,11 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from stream.broker import Entry
+from stream.codec import encode
+from stream.messages import FrameBlock
 from workers.batcher import Batch, Job
 from workers.isolation import ChildFailed, IsolatedPredictor
 from workers.outcome import Failure, Outcome
 from workers.predictor import Predictor
-from xas.errors import Stop
+from xas.errors import Stop, WorkerUnfit
+from xas.structure import Sites
 
 ATTEMPTS = 2
 
@@ -69,5 +73,30 @@ def _frame_alone(
         except ChildFailed as error:
             if attempt + 1 == ATTEMPTS:
                 predictor.check()
+                _check_child(isolated, predictor, frame.block.model)
                 return Outcome.failed(1, _failure(error))
     raise AssertionError("unreachable")
+
+
+def _check_child(isolated: IsolatedPredictor, predictor: Predictor, model: str) -> None:
+    """WorkerUnfit where the child fails on the model's own check input too."""
+    check = predictor.bundle.check()
+    own = check.sites.structure == 0
+    block = FrameBlock.of(
+        check.batch[:1],
+        run="check",
+        first=0,
+        model=model,
+        t_pushed=0.0,
+        sites=Sites(check.sites.structure[own], check.sites.atom[own]),
+    )
+    entry = Entry(stream="", id="", run="check", first=0, n_frames=1, payload=encode(block))
+    try:
+        failures = isolated.predict(Job.of(entry)).failures
+    except ChildFailed as error:
+        raise WorkerUnfit(
+            f"the child process that tries suspicious frames fails on the check input of {model} "
+            f"too: {error}: this worker is at fault, not the frames"
+        ) from None
+    if failures:
+        raise WorkerUnfit(f"the child process refuses the check input of {model}: {failures[0]}")

@@ -21,6 +21,7 @@ from stream.codec import decode, encode
 from stream.messages import FrameBlock, ResultBlock
 from workers.batcher import Job
 from workers.outcome import Failure, Outcome
+from xas.errors import BadMessage
 from xas.structure import Sites
 
 
@@ -50,7 +51,10 @@ class IsolatedPredictor:
             raise self._failed(f"no answer within {self._timeout_s:g} s") from None
         if not answer:
             raise self._failed("the child process died")
-        return _outcome(decode(answer, ResultBlock))
+        try:
+            return _outcome(decode(answer, ResultBlock))
+        except BadMessage as error:
+            raise self._failed(f"the child process answered nonsense: {error}") from None
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._child is None:
@@ -102,10 +106,11 @@ def write_message(pipe: IO[bytes], message: bytes) -> None:
 
 
 def read_message(pipe: IO[bytes]) -> bytes:
-    """The next message; empty at the end of the pipe."""
+    """The next message; empty at the end of the pipe, also in the middle of a message."""
     head = pipe.read(4)
     size = int.from_bytes(head, "little") if len(head) == 4 else 0
-    return pipe.read(size)
+    message = pipe.read(size)
+    return message if len(message) == size else b""
 
 
 def serve_isolated(

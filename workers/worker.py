@@ -140,7 +140,9 @@ class Worker:
             jobs = [job for e in entries if e.run and (job := self._decode(e)) is not None]
             for job in (j for j in jobs if j.entry.deliveries > 1):
                 self._finish_alone(job)
-            for batch in batches([j for j in jobs if j.entry.deliveries == 1]):
+            first_time = [j for j in jobs if j.entry.deliveries == 1]
+            for batch in batches(first_time, self._settings.batch_atoms):
+                self._beat(entries)
                 self._finish(batch, partial(self._beat, entries))
         except WorkerUnfit as error:
             self._broker.release(self.name, entries)

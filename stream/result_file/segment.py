@@ -39,7 +39,7 @@ from stream.result_file.layout import (
 from stream.result_file.rows import Rows
 from xas.errors import BadResultFile
 
-COPY_BYTES = 8 << 20  # copied at a time: what a merge holds in memory
+COPY_BYTES = 1 << 20  # copied at a time: fits into the caches, and bounds what a merge holds
 
 _NAME = re.compile(r"e(\d{6,})-(\d{6,})-(\d{9,})-(\d{9,})\.h5")
 
@@ -253,10 +253,12 @@ def _blocks(
 def _coalesced(blocks: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:
     """Fewer, larger blocks: many segments are small."""
     waiting: list[NDArray[Any]] = []
+    size = 0
     for block in blocks:
         waiting.append(block)
-        if sum(part.nbytes for part in waiting) >= COPY_BYTES:
-            yield np.concatenate(waiting)
-            waiting = []
+        size += block.nbytes
+        if size >= COPY_BYTES:
+            yield waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
+            waiting, size = [], 0
     if waiting:
         yield np.concatenate(waiting)

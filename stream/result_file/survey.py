@@ -18,7 +18,7 @@ from stream.result_file.draft import SUFFIX
 from stream.result_file.segment import Contents, Segment, parse_name, read_state
 from xas.errors import BadResultFile
 
-_MARKER = re.compile(r"e(\d{6,})\.epoch")
+_EPOCH = re.compile(r"e(\d{6,})[-.]")
 _NOT_OURS = (OSError, KeyError, TypeError, ValueError)
 
 
@@ -71,8 +71,7 @@ def highest_epoch(folder: Path, run: str) -> int:
 
 def is_newer_than(segments: Path, epoch: int) -> bool:
     """Whether a writer of a later epoch has been in a folder of segments."""
-    own = f"e{epoch:06d}"
-    return any(name[:7] > own for name in _names(segments) if name[0] == "e")
+    return max(_epochs(_names(segments)), default=0) > epoch
 
 
 def survey(folder: Path, run: str) -> Survey:
@@ -154,7 +153,4 @@ def _names(folder: Path) -> list[str]:
 
 
 def _epochs(names: Sequence[str]) -> list[int]:
-    found = [match[1] for match in map(_MARKER.fullmatch, names) if match]
-    return [int(text) for text in found] + [
-        parsed[0] for parsed in map(parse_name, names) if parsed
-    ]
+    return [int(match[1]) for match in map(_EPOCH.match, names) if match]

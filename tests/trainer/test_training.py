@@ -54,7 +54,9 @@ def test_a_trained_bundle_reproduces_its_check_input(trained: Bundle) -> None:
 
 def test_a_trained_bundle_says_how_it_was_made(trained: Bundle, labels_file: Path) -> None:
     training = trained.manifest.training
-    assert training.command == "edgestream train made --data made.npz"
+    assert training.command == (
+        "edgestream train made --data made.npz --epochs 150 --threads 1 --quick"
+    )
     assert training.data.sha256 == read_labels(labels_file).sha256
     assert training.recipe["epochs"] == 150
     assert (trained.manifest.element, trained.manifest.edge) == ("Fe", "K")
