@@ -22,14 +22,15 @@ ATTEMPTS = 2
 
 
 def predict_batch(batch: Batch, predictor: Predictor, beat: Callable[[], None]) -> list[Outcome]:
-    """One outcome a job, in their order. ``beat`` is called between attempts that take long."""
+    """One outcome a job, in their order. ``beat`` is called before each attempt."""
+    beat()
     try:
         return _predict(batch, predictor).split(batch.sizes)
     except Stop:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a frame may raise, it is caught and named
-        beat()
         if sum(batch.sizes) == 1:
+            beat()
             return [_last_chance(batch, predictor, error)]
     first, second = (predict_batch(half, predictor, beat) for half in batch.halves())
     outcomes = first + second

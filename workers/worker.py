@@ -142,7 +142,6 @@ class Worker:
                 self._finish_alone(job)
             first_time = [j for j in jobs if j.entry.deliveries == 1]
             for batch in batches(first_time, self._settings.batch_atoms):
-                self._beat(entries)
                 self._finish(batch, partial(self._beat, entries))
         except WorkerUnfit as error:
             self._broker.release(self.name, entries)

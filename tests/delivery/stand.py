@@ -20,8 +20,8 @@ from edgestream.embedded import EmbeddedServer
 from edgestream.feeding import Opened, Trajectory
 from edgestream.local import settings_as_options
 from edgestream.prediction import predict
-from stream.messages import DeadLetter, RunSpec
 from stream.codec import decode
+from stream.messages import DeadLetter, RunSpec
 from stream.producer import Producer
 from stream.redis_broker import RedisBroker
 from stream.result_file.reader import RunFile

@@ -6,7 +6,8 @@ import shutil
 from collections.abc import Iterator
 
 import pytest
-from rigs import QUICK, Clock, Rig, emptied, rig_of
+from clocks import Clock
+from rigs import QUICK, Rig, emptied, rig_of
 
 from edgestream.embedded import EmbeddedServer
 from stream.memory_broker import MemoryBroker

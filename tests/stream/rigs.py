@@ -20,19 +20,6 @@ QUICK = Settings(claim_idle_s=0.06, lease_s=0.06, high_water_bytes=1000)
 
 
 @dataclass
-class Clock:
-    """Seconds that pass when a test says so."""
-
-    now: float = 1.7e9
-
-    def __call__(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.now += seconds
-
-
-@dataclass
 class Rig:
     """A broker under test; ``wait`` lets its time pass, ``open`` gives another handle on it."""
 

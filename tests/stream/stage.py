@@ -1,4 +1,4 @@
-"""A run from producer to file without a model: spectra whose every number follows from the index."""
+"""A run from producer to file without a model: each spectrum follows from its index."""
 
 from __future__ import annotations
 

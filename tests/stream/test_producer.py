@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from bundles import iron_oxides
-from rigs import SPEC, Clock
+from clocks import Clock
+from rigs import SPEC
 
 from stream.broker import Completion, Entry, Opened
 from stream.codec import decode

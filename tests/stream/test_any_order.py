@@ -1,0 +1,282 @@
+"""Whatever happens in whatever order: every accepted frame ends in exactly one row."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from clocks import Clock
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+from rigs import SPEC, emptied
+
+from edgestream.embedded import EmbeddedServer
+from stream.broker import Completion, Entry, Lease, Opened, ResultEntry
+from stream.memory_broker import MemoryBroker
+from stream.messages import RunSpec
+from stream.redis_broker import RedisBroker
+from stream.redis_connection import RedisConnection
+from stream.settings import Settings
+from xas.errors import Backpressure, Fenced, RunRefused
+
+RUNS = ("md", "bulk")
+SPECS = {"md": SPEC, "bulk": RunSpec(model="tiny", priority="bulk")}
+WORKERS = ("w1", "w2")
+MARK = 60
+
+runs, workers = st.sampled_from(RUNS), st.sampled_from(WORKERS)
+
+
+class Delivery(RuleBasedStateMachine):
+    """Two producers, two workers and a writer whose folder is a dict.
+
+    A frame's payload is its own name; a row is written by the first result that covers it.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.broker = self.make_broker()
+        self.opened: dict[str, Opened] = {}
+        self.accepted = dict.fromkeys(RUNS, 0)
+        self.sealed: dict[str, int] = {}
+        self.hands: dict[str, list[Entry]] = {name: [] for name in WORKERS}
+        self.rows: dict[tuple[str, int], str] = {}
+        self.lease: Lease | None = None
+        self.after = "0"
+        self.waiting: dict[str, ResultEntry] = {}
+        self.completions = 0
+        self.counted: dict[tuple[str, int], int] = {}
+
+    def make_broker(self) -> Any:
+        self.clock = Clock()
+        return MemoryBroker(
+            Settings(claim_idle_s=10.0, lease_s=10.0, high_water_bytes=MARK), self.clock
+        )
+
+    def wait(self) -> None:
+        self.clock.sleep(11.0)
+
+    @initialize()
+    def open_runs(self) -> None:
+        for run in RUNS:
+            self.open_run(run)
+
+    # -- producers --------------------------------------------------------------------------------
+
+    @rule(run=runs)
+    def open_run(self, run: str) -> None:
+        if run in self.sealed:
+            with pytest.raises(RunRefused):
+                self.broker.open_run(run, SPECS[run], run_id="me", resume=True)
+            return
+        before = self.opened.get(run)
+        self.opened[run] = self.broker.open_run(run, SPECS[run], run_id="me", resume=False)
+        assert self.opened[run].next_index == self.accepted[run]
+        if before is not None:
+            with pytest.raises(Fenced):
+                self.broker.push(before, self.accepted[run], 1, b"zombie")
+
+    @rule(run=runs, back=st.integers(-2, 4), n=st.integers(1, 4))
+    def push(self, run: str, back: int, n: int) -> None:
+        if run in self.sealed:
+            return
+        first, expected = max(0, self.accepted[run] - back), self.accepted[run]
+        payload = ",".join(f"{run}{i}" for i in range(first, first + n)).encode()
+        try:
+            answer = self.broker.push(self.opened[run], first, n, payload)
+        except Backpressure:
+            assert first == expected, "only what would be accepted is held up"
+            return
+        self.accepted[run] = expected + n if first == expected else expected
+        assert answer == self.accepted[run]
+
+    @rule(run=runs)
+    @precondition(lambda self: sum(self.accepted.values()) > 12)
+    def seal(self, run: str) -> None:
+        self.sealed[run] = self.broker.seal(self.opened[run])
+        assert self.sealed[run] == self.accepted[run]
+
+    # -- workers ----------------------------------------------------------------------------------
+
+    @rule(worker=workers)
+    def read(self, worker: str) -> None:
+        self.hands[worker] += self.broker.read(worker, block_s=0)
+
+    @rule(worker=workers)
+    def ask_again(self, worker: str) -> None:
+        """A reply was lost, or a worker of the same name looks at what is its own."""
+        known = {e.id for e in self.hands[worker]}
+        self.hands[worker] += [e for e in self.broker.pending(worker) if e.id not in known]
+
+    @rule(worker=workers)
+    def fall_silent_and_be_claimed(self, worker: str) -> None:
+        self.wait()
+        claimed = self.broker.claim(worker)
+        assert all(e.deliveries > 1 for e in claimed)
+        self.hands[worker] += claimed  # whoever had them, still has them, and is a zombie now
+
+    @rule(worker=workers, keep=st.integers(0, 3))
+    def release(self, worker: str, keep: int) -> None:
+        entries = self.hands[worker][keep:]
+        self.broker.release(worker, entries)
+        self.hands[worker] = self.hands[worker][:keep]
+
+    @rule(worker=workers)
+    def heartbeat(self, worker: str) -> None:
+        self.broker.heartbeat(worker, self.hands[worker])
+
+    @rule(worker=workers)
+    def forget(self, worker: str) -> None:
+        """Killed; its entries stay pending."""
+        self.hands[worker] = []
+
+    @rule(worker=workers, n=st.integers(1, 4), letters=st.integers(0, 2), keep=st.booleans())
+    def complete(self, worker: str, n: int, letters: int, keep: bool) -> None:
+        batch = self.hands[worker][:n]
+        if not keep:  # else a zombie that will complete the same once more
+            self.hands[worker] = self.hands[worker][n:]
+        self.completions += 1
+        result = b"by %d" % self.completions
+        done = [
+            Completion(entry=e, result=e.payload + b"|" + result, dead=[b"dead"] * letters)
+            for e in batch
+        ]
+        for entry, first in zip(batch, self.broker.complete(worker, done), strict=True):
+            key = (entry.run, entry.first)
+            self.counted[key] = self.counted.get(key, 0) + first
+            assert self.counted[key] <= 1
+
+    @rule(worker=workers)
+    def leave(self, worker: str) -> None:
+        self.broker.leave(worker)
+
+    # -- writer -----------------------------------------------------------------------------------
+
+    @rule()
+    def start_a_writer(self) -> None:
+        """The one before is dead; the folder stays, what it had in hand is gone."""
+        self.wait()
+        before = self.lease
+        self.lease = self.broker.acquire(0, f"writer {id(object())}", above=0)
+        self.after, self.waiting = "0", {}
+        if before is not None:
+            with pytest.raises(Fenced):
+                self.broker.commit(before, "md", 99, [])
+
+    @precondition(lambda self: self.lease is not None)
+    @rule(acknowledge=st.booleans())
+    def write(self, acknowledge: bool) -> None:
+        assert self.lease is not None
+        for entry in self.broker.results(self.lease, self.after, block_s=0):
+            self.waiting[entry.id], self.after = entry, entry.id
+        for run in RUNS:
+            self.write_run(run, acknowledge)
+
+    def write_run(self, run: str, acknowledge: bool) -> None:
+        assert self.lease is not None
+        own = sorted((e for e in self.waiting.values() if e.run == run), key=lambda e: e.first)
+        done = []
+        for entry in own:
+            if entry.first > self.watermark(run):
+                break
+            names = entry.payload.split(b"|")[0].decode().split(",")
+            for i, name in enumerate(names, entry.first):
+                self.rows.setdefault((run, i), name)
+            done.append(entry)
+        if acknowledge and done:
+            self.broker.commit(self.lease, run, self.watermark(run), done)
+            for entry in done:
+                del self.waiting[entry.id]
+
+    def watermark(self, run: str) -> int:
+        return sum(key[0] == run for key in self.rows)
+
+    # -- what holds at every moment, and at the end -----------------------------------------------
+
+    @invariant()
+    def every_row_is_its_own_frame(self) -> None:
+        assert all(name == f"{run}{i}" for (run, i), name in self.rows.items())
+
+    @invariant()
+    def nothing_is_written_that_was_not_accepted(self) -> None:
+        for run in RUNS:
+            assert self.broker.run(run) is None or self.watermark(run) <= self.accepted[run]
+
+    @invariant()
+    def the_broker_counts_right(self) -> None:
+        if not self.opened:
+            return
+        (shard,) = self.broker.shards()
+        for run in RUNS:
+            state = self.broker.run(run)
+            assert state.next_index == self.accepted[run]
+            assert state.watermark <= self.watermark(run)
+            assert state.held_bytes == shard.held_bytes[SPECS[run].priority] >= 0
+
+    def teardown(self) -> None:
+        if self.opened:
+            self.run_to_the_end()
+        self.broker.close()
+
+    def run_to_the_end(self) -> None:
+        self.wait()
+        entries = self.broker.read("heir", block_s=0)
+        while more := self.broker.read("heir", block_s=0) + self.broker.claim("heir"):
+            entries += more
+        done = [Completion(entry=e, result=e.payload + b"|heir") for e in entries]
+        self.broker.complete("heir", done)
+        self.start_a_writer()
+        self.write(acknowledge=True)
+        (shard,) = self.broker.shards()
+        for run in RUNS:
+            state = self.broker.run(run)
+            assert sorted(i for r, i in self.rows if r == run) == [*range(self.accepted[run])]
+            assert (state.watermark, state.held_bytes) == (self.accepted[run], 0)
+        assert set(shard.held_bytes.values()) == {0}
+        assert (shard.results, shard.pending, sum(shard.waiting.values())) == (0, 0, 0)
+
+
+def test_in_memory_every_accepted_frame_ends_in_exactly_one_row() -> None:
+    run_state_machine_as_test(
+        Delivery,
+        settings=settings(
+            max_examples=150,
+            stateful_step_count=50,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
+
+
+def test_on_a_server_every_accepted_frame_ends_in_exactly_one_row(
+    bundled_server: EmbeddedServer,
+) -> None:
+    quick = Settings(claim_idle_s=0.002, lease_s=0.002, high_water_bytes=MARK)
+
+    class OnAServer(Delivery):
+        def make_broker(self) -> Any:
+            return RedisBroker(emptied(bundled_server), quick)
+
+        def wait(self) -> None:
+            RedisConnection(bundled_server.url).command("PING")
+            import time
+
+            time.sleep(0.004)
+
+    run_state_machine_as_test(
+        OnAServer,
+        settings=settings(
+            max_examples=25,
+            stateful_step_count=40,
+            deadline=None,
+            suppress_health_check=list(HealthCheck),
+        ),
+    )
