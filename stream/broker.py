@@ -269,5 +269,5 @@ class Broker(ProducerBroker, WorkerBroker, WriterBroker, ViewerBroker, Protocol)
         """Let go of connections."""
 
 
-class UnpublishedModel(Exception):  # noqa: N818 - a question to the worker, not a fault
+class UnpublishedModel(Exception):
     """The broker does not know the model of a completion (any more): publish it and repeat."""

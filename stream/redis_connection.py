@@ -23,7 +23,7 @@ SOCKET_TIMEOUT_S = 20.0
 Call = tuple[Sequence[str], Sequence[object]]
 
 
-class NoSuchGroup(Exception):  # noqa: N818 - a server that forgot, not a fault of the caller
+class NoSuchGroup(Exception):
     """The server does not know a stream or its consumer group (any more)."""
 
 

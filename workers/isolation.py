@@ -25,7 +25,7 @@ from xas.errors import BadMessage
 from xas.structure import Sites
 
 
-class ChildFailed(Exception):  # noqa: N818 - a finding about a frame
+class ChildFailed(Exception):
     """The child died or fell silent over a frame."""
 
 

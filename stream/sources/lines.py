@@ -20,11 +20,11 @@ MAX_ATOMS = 50_000_000
 MAX_LINE_BYTES = 16 << 20
 
 
-class NeedMore(Exception):  # noqa: N818 - a signal, not an error
+class NeedMore(Exception):
     """The buffer ends before the lines that were asked for."""
 
 
-class Malformed(Exception):  # noqa: N818 - becomes a BadTrajectory where the frame is known
+class Malformed(Exception):
     """The text is not what the format says; `line` counts from the start of the frame, from 0."""
 
     def __init__(self, reason: str, line: int = 0) -> None:

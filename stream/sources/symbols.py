@@ -12,7 +12,7 @@ _LABEL = re.compile(r"([A-Za-z]{1,2})(?:[\d_+/\-].*)?")
 _ISOTOPES = {"D": 1, "T": 1}
 
 
-class UnknownSymbol(LookupError):  # noqa: N818 - becomes a BadTrajectory
+class UnknownSymbol(LookupError):
     """A symbol of no element, and what to do about it."""
 
     def __init__(self, symbol: str, remedy: str) -> None:

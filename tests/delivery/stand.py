@@ -176,7 +176,9 @@ def end_server(port: int, how: int) -> None:
     raise AssertionError(f"no server listens on port {port}")
 
 
-def assert_all_predicted(file: RunFile, frames: StructureBatch, poison: set[int] = frozenset()) -> None:
+def assert_all_predicted(
+    file: RunFile, frames: StructureBatch, poison: frozenset[int] | set[int] = frozenset()
+) -> None:
     """Every frame has exactly one row, equal to the direct prediction; poison has a tombstone."""
     assert len(file) == len(frames)
     assert (file.frame_index == np.arange(len(frames))).all()
