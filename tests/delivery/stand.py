@@ -26,6 +26,7 @@ from stream.producer import Producer
 from stream.redis_broker import RedisBroker
 from stream.result_file.reader import RunFile
 from stream.settings import Settings
+from xas.errors import Retry
 from xas.structure import StructureBatch
 
 HERE = Path(__file__).parent
@@ -113,7 +114,7 @@ class Stand:
                     time.sleep(pause_s)
                 producer.seal()
                 broker.close()
-            except BaseException as error:
+            except BaseException as error:  # noqa: BLE001 - raised again in the test
                 failed.append(error)
 
         thread = threading.Thread(target=push)
@@ -131,7 +132,7 @@ class Stand:
         while time.monotonic() < end:
             try:
                 state = self.broker.run(run)
-            except Exception:  # a server that is being restarted
+            except Retry:  # a server that is being restarted
                 state = None
             if state is not None and done(state):
                 return

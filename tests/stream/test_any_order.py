@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -23,7 +24,6 @@ from stream.broker import Completion, Entry, Lease, Opened, ResultEntry
 from stream.memory_broker import MemoryBroker
 from stream.messages import RunSpec
 from stream.redis_broker import RedisBroker
-from stream.redis_connection import RedisConnection
 from stream.settings import Settings
 from xas.errors import Backpressure, Fenced, RunRefused
 
@@ -52,7 +52,7 @@ class Delivery(RuleBasedStateMachine):
         self.lease: Lease | None = None
         self.after = "0"
         self.waiting: dict[str, ResultEntry] = {}
-        self.completions = 0
+        self.completions = self.writers = 0
         self.counted: dict[tuple[str, int], int] = {}
 
     def make_broker(self) -> Any:
@@ -165,7 +165,8 @@ class Delivery(RuleBasedStateMachine):
         """The one before is dead; the folder stays, what it had in hand is gone."""
         self.wait()
         before = self.lease
-        self.lease = self.broker.acquire(0, f"writer {id(object())}", above=0)
+        self.writers += 1
+        self.lease = self.broker.acquire(0, f"writer {self.writers}", above=0)
         self.after, self.waiting = "0", {}
         if before is not None:
             with pytest.raises(Fenced):
@@ -266,9 +267,6 @@ def test_on_a_server_every_accepted_frame_ends_in_exactly_one_row(
             return RedisBroker(emptied(bundled_server), quick)
 
         def wait(self) -> None:
-            RedisConnection(bundled_server.url).command("PING")
-            import time
-
             time.sleep(0.004)
 
     run_state_machine_as_test(
