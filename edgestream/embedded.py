@@ -6,6 +6,7 @@ when this process ends, however it ends, and the shell then stops the server wit
 
 from __future__ import annotations
 
+import fcntl
 import importlib.util
 import os
 import platform
@@ -24,6 +25,7 @@ from xas.errors import Reject, ServerUnreachable
 
 OLDEST = 7
 START_TIMEOUT_S = 20.0
+STOP_TIMEOUT_S = 5.0
 # when the pipe on standard input ends, forward SIGTERM, and clean up: the parent may be dead; when
 # the server ends by itself, end
 _GUARD = """
@@ -121,15 +123,42 @@ class EmbeddedServer:
         config = self._private / "server.conf"
         config.write_text("\n".join(self._configuration()) + "\n")
         words = [str(self._private), str(self._binary), str(config)]
-        self._process = subprocess.Popen(
-            ["/bin/sh", "-c", _GUARD, "edgestream-server", *words],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,  # a Ctrl-C is for us: the server outlives the drain
-        )
+        lock = self._lock_data()
+        try:
+            self._process = subprocess.Popen(
+                ["/bin/sh", "-c", _GUARD, "edgestream-server", *words],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,  # a Ctrl-C is for us: the server outlives the drain
+                pass_fds=[lock],
+            )
+        finally:
+            os.close(lock)
         self._wait_until_it_answers()
         return self
+
+    def _lock_data(self) -> int:
+        """A lock on the data folder, which the server inherits and so holds as long as it lives.
+
+        Reject while another server has it: two on one append-only file would destroy it.
+        """
+        lock = os.open(self._data / "edgestream.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        end = time.monotonic() + STOP_TIMEOUT_S  # one whose parent was killed is about to end
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if time.monotonic() > end:
+                    os.close(lock)
+                    self.stop()
+                    raise Reject(
+                        f"{self._data} belongs to a server that is running: stop that one, or take "
+                        "another --data-dir"
+                    ) from None
+                time.sleep(0.05)
+            else:
+                return lock
 
     def _configuration(self) -> Iterator[str]:
         yield "bind 127.0.0.1"
@@ -156,12 +185,20 @@ class EmbeddedServer:
         while time.monotonic() < end:
             if self._process.poll() is not None:
                 break
-            if _answers(self.socket):
+            answer = _ping(self.socket)
+            if answer.startswith(b"+PONG"):
                 return
+            if answer.startswith(b"-LOADING"):
+                end = time.monotonic() + START_TIMEOUT_S  # it reads its data, however much it is
             time.sleep(0.002)
         words = self.log.read_text().splitlines()[-1:] if self.log.exists() else []
         self.stop()
         raise ServerUnreachable(f"{self._binary} did not start: {' '.join(words) or 'no log'}")
+
+    @property
+    def running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
         """End the server with SIGTERM and wait for it; a temporary data folder goes with it."""
@@ -198,12 +235,12 @@ def _free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def _answers(path: Path) -> bool:
+def _ping(path: Path) -> bytes:
     try:
         with socket.socket(socket.AF_UNIX) as probe:
             probe.settimeout(1.0)
             probe.connect(str(path))
             probe.sendall(b"PING\r\n")
-            return probe.recv(16).startswith(b"+PONG")
+            return probe.recv(16)
     except OSError:
-        return False
+        return b""

@@ -160,8 +160,12 @@ class ProducerBroker(Protocol):
     def drop(self, opened: Opened, n_frames: int) -> None:
         """Record frames that the producer gave up before numbering them."""
 
-    def seal(self, opened: Opened, *, interrupted: bool = False) -> int:
-        """End the run after the frames accepted so far; how many they are."""
+    def seal(self, opened: Opened, n_frames: int, *, interrupted: bool = False) -> int:
+        """End the run after the frames accepted so far; how many they are.
+
+        An answer below ``n_frames``, which is what the producer pushed: the server has lost frames,
+        and nothing was sealed.
+        """
 
 
 class WorkerBroker(Protocol):

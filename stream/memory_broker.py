@@ -169,9 +169,11 @@ class MemoryBroker:
             dropped_last=now,
         )
 
-    def seal(self, opened: Opened, *, interrupted: bool = False) -> int:
+    def seal(self, opened: Opened, n_frames: int, *, interrupted: bool = False) -> int:
         """See ProducerBroker."""
         state = self._opened(opened)
+        if state.next_index < n_frames:
+            return state.next_index
         if state.sealed is None:
             self._update(opened.run, sealed=state.next_index, interrupted=interrupted)
         return state.next_index if state.sealed is None else state.sealed

@@ -99,10 +99,7 @@ class Producer:
         if expected is None:
             self._patiently(lambda: self._broker.drop(self._opened, n))
         elif expected < first:
-            raise RunForgotten(
-                f"run {self.run!r}: the server lost frames {expected} to {first - 1}, which it had "
-                f"accepted: push again from frame {expected} (--resume)"
-            )
+            raise self._lost(expected)
         elif expected < first + n:
             # the server came back holding a part of this block: push what it lacks
             self.next_index = expected
@@ -157,10 +154,21 @@ class Producer:
     def seal(self, *, interrupted: bool = False) -> int:
         """End the run after the frames pushed so far; how many they are.
 
-        An interrupted run is finished too, and may be resumed; any other is complete.
+        An interrupted run is finished too, and may be resumed; any other is complete. Raises
+        RunForgotten, and seals nothing, where the server lost frames that it had accepted.
         """
-        return (
-            self._patiently(lambda: self._broker.seal(self._opened, interrupted=interrupted)) or 0
+        n = self.next_index
+        sealed = self._patiently(
+            lambda: self._broker.seal(self._opened, n, interrupted=interrupted)
+        )
+        if sealed is None or sealed < n:
+            raise self._lost(sealed or 0)
+        return sealed
+
+    def _lost(self, first: int) -> RunForgotten:
+        return RunForgotten(
+            f"run {self.run!r}: the server lost frames {first} to {self.next_index - 1}, which it "
+            f"had accepted: push again from frame {first} (--resume)"
         )
 
 

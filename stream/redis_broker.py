@@ -129,10 +129,10 @@ class RedisBroker:
         answer = self._server.call("drop", self._keys_of(opened.run), opened.epoch, n_frames)
         check_answer(opened.run, answer)
 
-    def seal(self, opened: Opened, *, interrupted: bool = False) -> int:
+    def seal(self, opened: Opened, n_frames: int, *, interrupted: bool = False) -> int:
         """See ProducerBroker."""
         keys = self._keys_of(opened.run)
-        answer = self._server.call("seal", keys, opened.epoch, int(interrupted))
+        answer = self._server.call("seal", keys, opened.epoch, int(interrupted), n_frames)
         check_answer(opened.run, answer)
         return int(answer[1])
 

@@ -135,7 +135,9 @@ class RunWriter:
 
     def _know_energies(self, results: list[ResultBlock]) -> None:
         """Learn the models of these results; the first of all opens the folder."""
-        for sha in {r.model for r in results if r.model} - self._energies.keys():
+        for sha in dict.fromkeys(r.model for r in results if r.model):
+            if sha in self._energies:
+                continue
             record = self._record(sha)
             self._open_folder(record)
             assert self._folder is not None

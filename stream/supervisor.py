@@ -111,10 +111,14 @@ class Supervisor:
         running = (c for c in self._children if c.process and c.process.poll() is None)
         return [c.process.pid for c in running if c.process and c.name.startswith(prefix)]
 
-    def stop(self, prefix: str = "", *, timeout_s: float = 60.0) -> None:
-        """Let children drain and end; kill what has not ended in time."""
+    def stop(self, *prefixes: str, timeout_s: float = 60.0) -> None:
+        """Let children whose name begins so drain and end, all at once; by default all.
+
+        What has not ended in time is killed.
+        """
         self._stopping = True
-        chosen = [c for c in self._children if c.process and c.name.startswith(prefix)]
+        wanted = prefixes or ("",)
+        chosen = [c for c in self._children if c.process and c.name.startswith(wanted)]
         for child in chosen:
             assert child.process is not None
             assert child.process.stdin is not None

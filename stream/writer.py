@@ -16,6 +16,7 @@ import msgspec
 
 from stream.broker import ResultEntry, RunState, WriterBroker
 from stream.messages import RunSpec
+from stream.result_file.draft import storage
 from stream.result_file.survey import Survey, highest_epoch, survey
 from stream.run_writer import RunWriter
 from stream.service import run_until_stopped, say
@@ -51,7 +52,8 @@ class Writer:
         self._next_commit = self._next_look = self._next_renewal = 0.0
         self._lost: Fenced | None = None
         self._leasing = threading.Lock()
-        out.mkdir(parents=True, exist_ok=True)
+        with storage(out):
+            out.mkdir(parents=True, exist_ok=True)
         self._lease = broker.acquire(shard, self._owner, above=0)
 
     def run(self, stop: threading.Event) -> None:
@@ -93,6 +95,9 @@ class Writer:
         except Fenced:
             self._broker.renew(self._lease)  # a server that forgot its lease gives it again
             return 0
+        except Retry:
+            self._after = "0"  # a server that was restarted may show again what was acknowledged
+            raise
 
     def _step(self, block_s: float) -> int:
         self._renew_if_due()

@@ -91,7 +91,7 @@ class Worker:
         except Retry as error:
             say(f"{self.name}: left without saying so: {error}")
 
-    def step(self, block_s: float = 0.5) -> int:
+    def step(self, block_s: float = 0.2) -> int:
         """One batch; how many entries it had. Raises WorkerUnfit after giving the entries back."""
         try:
             self._report()

@@ -16,6 +16,8 @@ from model_store.runtime import ProviderMissing, Session
 from model_store.store import Store
 from xas.descriptor import Descriptor
 from xas.errors import BadModel
+from xas.measures import percentage_error
+from xas.structure import Sites, StructureBatch
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +124,24 @@ def test_a_session_says_nothing_on_its_own() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("", "")
+
+
+@pytest.mark.data
+def test_the_built_in_model_fits_the_spectra_that_it_was_trained_on(
+    session: Session, data_dir: Path
+) -> None:
+    with np.load(data_dir / "fe_k_xanesnet.npz") as data:
+        end = data["offsets"][200]
+        batch = StructureBatch.from_arrays(
+            data["numbers"][:end], data["positions"][:end], data["offsets"][:201]
+        )
+        target = data["mu"][:200]
+    sites = Sites(np.arange(200), np.zeros(200, dtype=np.int64))
+    descriptor = Descriptor(session.bundle.manifest.descriptor)
+    features = descriptor.featurise(batch, sites).values.astype(np.float32)
+    mean, std, novelty = session.run(features)
+    assert np.median(percentage_error(mean, target)) < 4.0
+    assert (np.abs(mean - target) <= 2.0 * std).mean() > 0.9
+    assert np.median(novelty) < 0.8
+    alone = session.run(features[:1])[0]
+    np.testing.assert_allclose(alone[0], mean[0], atol=1e-6)

@@ -16,7 +16,7 @@ from stream.settings import Settings
 
 SPEC = RunSpec(model="tiny")
 # short, since real servers have real clocks; leases end and workers are silent after this
-QUICK = Settings(claim_idle_s=0.06, lease_s=0.06, high_water_bytes=1000)
+QUICK = Settings(claim_idle_s=0.25, lease_s=0.25, high_water_bytes=1000)
 
 
 @dataclass

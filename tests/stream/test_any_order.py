@@ -101,7 +101,7 @@ class Delivery(RuleBasedStateMachine):
     @rule(run=runs)
     @precondition(lambda self: sum(self.accepted.values()) > 12)
     def seal(self, run: str) -> None:
-        self.sealed[run] = self.broker.seal(self.opened[run])
+        self.sealed[run] = self.broker.seal(self.opened[run], 0)
         assert self.sealed[run] == self.accepted[run]
 
     # -- workers ----------------------------------------------------------------------------------

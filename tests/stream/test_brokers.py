@@ -37,7 +37,7 @@ def test_opening_a_run_again_fences_off_the_earlier_producer(rig: Rig) -> None:
     for call in (
         lambda: rig.push(first, 0),
         lambda: rig.broker.drop(first, 1),
-        lambda: rig.broker.seal(first),
+        lambda: rig.broker.seal(first, 0),
     ):
         with pytest.raises(Fenced, match="another producer"):
             call()
@@ -129,8 +129,8 @@ def test_a_full_priority_leaves_the_other_alone(rig: Rig) -> None:
 def test_a_sealed_run_takes_no_more_frames(rig: Rig) -> None:
     opened = rig.open_run()
     rig.push(opened, 0, 3)
-    assert rig.broker.seal(opened) == 3
-    assert rig.broker.seal(opened) == 3, "sealing twice is harmless"
+    assert rig.broker.seal(opened, 0) == 3
+    assert rig.broker.seal(opened, 0) == 3, "sealing twice is harmless"
     with pytest.raises(RunRefused, match="complete with 3 frames"):
         rig.push(opened, 3)
     for resume in (False, True):
@@ -138,10 +138,20 @@ def test_a_sealed_run_takes_no_more_frames(rig: Rig) -> None:
             rig.open_run(resume=resume)
 
 
+def test_a_run_whose_frames_were_lost_is_not_sealed(rig: Rig) -> None:
+    opened = rig.open_run()
+    rig.push(opened, 0, 3)
+    assert rig.broker.seal(opened, 5) == 3
+    assert rig.broker.run("md").sealed is None
+    rig.push(opened, 3, 2)
+    assert rig.broker.seal(opened, 5) == 5
+    assert rig.broker.run("md").sealed == 5
+
+
 def test_an_interrupted_run_is_resumed_where_it_stopped(rig: Rig) -> None:
     opened = rig.open_run()
     rig.push(opened, 0, 3)
-    rig.broker.seal(opened, interrupted=True)
+    rig.broker.seal(opened, 0, interrupted=True)
     assert (rig.broker.run("md").sealed, rig.broker.run("md").interrupted) == (3, True)
     with pytest.raises(RunRefused):
         rig.open_run()
@@ -220,14 +230,14 @@ def test_all_entries_of_a_silent_worker_are_claimed_in_the_end(rig: Rig) -> None
 
 
 def test_a_heartbeat_keeps_an_entry(rig: Rig) -> None:
-    rig.change(claim_idle_s=0.3)
+    rig.change(claim_idle_s=0.6)
     rig.push(rig.open_run(), 0)
     taken = rig.take("w1")
-    rig.wait(0.2)
-    rig.broker.heartbeat("w1", taken)
-    rig.wait(0.2)
-    assert rig.broker.claim("w2") == []
     rig.wait(0.3)
+    rig.broker.heartbeat("w1", taken)
+    rig.wait(0.3)
+    assert rig.broker.claim("w2") == []
+    rig.wait(0.6)
     assert len(rig.broker.claim("w2")) == 1
 
 
@@ -454,7 +464,7 @@ def test_a_refused_run_says_why_until_it_is_opened_again(rig: Rig) -> None:
     opened = rig.open_run()
     lease = rig.broker.acquire(0, "me", above=0)
     rig.broker.refuse(lease, "md", "another run lies there")
-    for call in (lambda: rig.push(opened, 0), lambda: rig.broker.seal(opened)):
+    for call in (lambda: rig.push(opened, 0), lambda: rig.broker.seal(opened, 0)):
         with pytest.raises(RunRefused, match="another run lies there"):
             call()
     assert rig.push(rig.open_run(), 0) == 1
@@ -464,7 +474,7 @@ def test_a_finished_run_is_open_no_more(rig: Rig) -> None:
     opened = rig.open_run()
     lease = rig.broker.acquire(0, "me", above=0)
     assert [s.run for s in rig.broker.open_runs(lease)] == ["md"]
-    rig.broker.seal(opened, interrupted=True)
+    rig.broker.seal(opened, 0, interrupted=True)
     rig.broker.finish(lease, "md")
     assert rig.broker.open_runs(lease) == []
     assert rig.broker.run("md").finished
@@ -475,7 +485,7 @@ def test_a_finished_run_is_open_no_more(rig: Rig) -> None:
 def test_a_run_that_is_resumed_in_the_last_moment_is_not_finished(rig: Rig) -> None:
     opened = rig.open_run()
     lease = rig.broker.acquire(0, "me", above=0)
-    rig.broker.seal(opened, interrupted=True)
+    rig.broker.seal(opened, 0, interrupted=True)
     rig.open_run(resume=True)
     rig.broker.finish(lease, "md")  # the writer has not seen yet that somebody goes on
     assert [s.run for s in rig.broker.open_runs(lease)] == ["md"]

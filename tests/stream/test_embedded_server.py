@@ -95,6 +95,20 @@ def test_a_data_folder_survives_a_restart(tmp_path: Path) -> None:
         assert command(server, "GET", "key") == b"value"
 
 
+def test_two_servers_never_share_a_data_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(embedded, "STOP_TIMEOUT_S", 0.0)
+    with EmbeddedServer(data_dir=tmp_path) as first:
+        second = EmbeddedServer(data_dir=tmp_path)
+        with pytest.raises(Reject, match="belongs to a server that is running"):
+            second.start()
+        assert not second.socket.parent.exists()
+        assert command(first, "SET", "key", "value")
+    with EmbeddedServer(data_dir=tmp_path) as third:
+        assert command(third, "GET", "key") == b"value"
+
+
 def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
     with EmbeddedServer() as first, pytest.raises(ServerUnreachable, match=r"did not start: .+"):
         EmbeddedServer(port=first.port).start()

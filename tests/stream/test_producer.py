@@ -226,6 +226,17 @@ def test_a_server_that_forgot_the_frames_asks_for_them_again(broker: Flaky, cloc
     np.testing.assert_array_equal(sent(broker).positions, iron_oxides(6).positions)
 
 
+def test_a_run_whose_frames_were_lost_is_not_sealed_as_complete(
+    broker: Flaky, clock: Clock
+) -> None:
+    producer = producer_of(broker, clock)
+    producer.push(iron_oxides(4))
+    broker.forget()
+    with pytest.raises(RunForgotten, match="lost frames 0 to 3"):
+        producer.seal()
+    assert broker.run("md").sealed is None
+
+
 @pytest.mark.parametrize("resumed", [False, True])
 def test_a_server_that_forgot_learns_from_the_file_and_nothing_is_pushed_twice(
     broker: Flaky, clock: Clock, resumed: bool

@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import threading
+import time
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from processes import until
 from rigs import QUICK, SPEC, Rig, emptied, rig_of
+from stage import assert_rows, open_and_push, publish, push, work
 
 from edgestream.embedded import EmbeddedServer
 from stream.broker import Opened, WorkerState
 from stream.producer import Producer
 from stream.redis_broker import RedisBroker
 from stream.redis_connection import RedisConnection
+from stream.writer import Writer
 from xas.errors import Backpressure, Fenced, Reject, RunForgotten, ServerUnreachable
 
 MEMORY = 24 * 2**20
@@ -25,7 +30,7 @@ STATE = WorkerState(
 
 
 @pytest.fixture
-def server(bundled_server: EmbeddedServer) -> RedisConnection:
+def server(bundled_server: EmbeddedServer) -> Iterator[RedisConnection]:
     connection = RedisConnection(bundled_server.url)
     yield connection
     connection.close()
@@ -97,7 +102,7 @@ def test_a_server_that_forgot_everything_says_so(redis_rig: Rig, server: RedisCo
     server.command("FLUSHALL")
     for call in (
         lambda: redis_rig.push(opened, 1),
-        lambda: redis_rig.broker.seal(opened),
+        lambda: redis_rig.broker.seal(opened, 0),
         lambda: redis_rig.broker.drop(opened, 1),
     ):
         with pytest.raises(RunForgotten, match="does not know run 'md' any more"):
@@ -174,6 +179,28 @@ def test_everything_survives_a_restart_of_the_server(tmp_path: Path) -> None:
         assert broker.push(opened, 2, 1, b"frame") == 3
         assert broker.run("md").held_bytes == len(b"framesframe")
         broker.close()
+
+
+def test_a_writer_at_work_keeps_its_lease_and_gives_it_back(redis_rig: Rig, tmp_path: Path) -> None:
+    quick = replace(QUICK, lease_s=1.0, commit_interval_s=0.01, segment_grace_s=0.0)
+    writing, broker = redis_rig.open(quick), redis_rig.change(high_water_bytes=2**20)
+    publish(broker)
+    writer, stop = Writer(writing, tmp_path, settings=quick), threading.Event()
+    thread = threading.Thread(target=writer.run, args=(stop,))
+    thread.start()
+    opened = open_and_push(broker, [])
+    for n in range(20):
+        push(broker, opened, n, 1)
+        work(broker)
+        time.sleep(0.06)
+        with pytest.raises(Fenced):
+            broker.acquire(0, "another", above=0)
+    broker.seal(opened, 20)
+    until(lambda: broker.run("md").finished)
+    stop.set()
+    thread.join(20)
+    assert_rows(tmp_path / "md.h5", 20)
+    assert broker.acquire(0, "another", above=0).epoch > 1
 
 
 def test_a_read_ends_when_a_frame_comes(redis_rig: Rig) -> None:

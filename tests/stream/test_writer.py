@@ -60,7 +60,7 @@ def assert_nothing_held(broker: MemoryBroker, run: str = "md") -> None:
 def test_a_sealed_run_becomes_a_finished_file(broker: MemoryBroker, out: Path) -> None:
     opened = open_and_push(broker, [3, 1, 4])
     work(broker, dead=[5])
-    broker.seal(opened)
+    broker.seal(opened, 0)
     writer = run_writer(broker, out)
     assert_rows(out / "md.h5", 8, dead=[5])
     state = broker.run("md")
@@ -83,7 +83,7 @@ def test_results_are_written_in_order_whenever_they_come(broker: MemoryBroker, o
     step(writer, broker)
     assert broker.run("md").watermark == 4
     broker.complete("w", [result_of(c)])
-    broker.seal(opened)
+    broker.seal(opened, 0)
     step(writer, broker)
     assert_rows(out / "md.h5", 8)
     assert_nothing_held(broker)
@@ -110,7 +110,7 @@ def test_a_writer_that_dies_is_replaced_by_another(
     push(broker, opened, 4, 3)
     work(broker)
     run_writer(broker, out, steps)
-    broker.seal(opened)
+    broker.seal(opened, 0)
     run_writer(broker, out)
     assert_rows(out / "md.h5", 7)
     assert broker.run("md").finished
@@ -123,7 +123,7 @@ def test_a_file_is_finished_also_by_a_writer_that_wrote_no_row_of_it(
     opened = open_and_push(broker, [2, 2])
     work(broker)
     run_writer(broker, out)
-    broker.seal(opened)
+    broker.seal(opened, 0)
     run_writer(broker, out)
     with RunFile(out / "md.h5") as file:
         assert file.finished
@@ -136,7 +136,7 @@ def test_a_writer_that_dies_between_file_and_word_is_followed_by_one_that_says_i
 ) -> None:
     opened = open_and_push(broker, [2])
     work(broker)
-    broker.seal(opened)
+    broker.seal(opened, 0)
     writer = writer_of(broker, out)
     finish, broker.finish = broker.finish, away  # type: ignore[method-assign]
     for _ in range(3):  # the server stays away
@@ -148,7 +148,7 @@ def test_a_writer_that_dies_between_file_and_word_is_followed_by_one_that_says_i
     assert broker.run("md").finished
 
 
-def away(*args: object) -> Any:
+def away(*args: object, **kwargs: object) -> Any:
     raise ServerUnreachable("no answer")
 
 
@@ -182,10 +182,37 @@ def test_an_acknowledgement_that_did_not_arrive_is_repeated(
         with pytest.raises(ServerUnreachable):
             step(writer, broker, 1)
     assert broker.run("md").watermark == 0
-    broker.seal(opened)
+    broker.seal(opened, 0)
     step(writer, broker)
     assert_rows(out / "md.h5", 4)
     assert_nothing_held(broker)
+
+
+@pytest.mark.parametrize("finished", [False, True])
+def test_what_a_restarted_server_shows_again_is_acknowledged_again(
+    broker: MemoryBroker, out: Path, monkeypatch: pytest.MonkeyPatch, finished: bool
+) -> None:
+    opened = open_and_push(broker, [2, 2])
+    work(broker)
+    (shard,) = broker._shards
+    before = dict(shard.results), shard.runs["md"], dict(shard.held)
+    writer = run_writer(broker, out)
+    if finished:
+        broker.seal(opened, 4)
+        step(writer, broker)
+    assert_nothing_held(broker)
+    # the last second of its append-only file is gone, and with it the acknowledgement
+    shard.results, shard.held = before[0], before[2]
+    lost = replace(before[1], file=shard.runs["md"].file, sealed=4 if finished else None)
+    shard.runs["md"] = lost
+    with monkeypatch.context() as patch:
+        patch.setattr(broker, "results", away)
+        with pytest.raises(ServerUnreachable):
+            step(writer, broker, 1)
+    step(writer, broker)
+    assert_nothing_held(broker)
+    assert (broker.run("md").watermark, broker.run("md").finished) == (4, finished)
+    assert_rows(out / "md.h5", 4)
 
 
 def test_frames_that_were_cut_again_are_written_once(broker: MemoryBroker, out: Path) -> None:
@@ -197,7 +224,7 @@ def test_frames_that_were_cut_again_are_written_once(broker: MemoryBroker, out: 
     publish(empty)
     opened = open_and_push(empty, [1, 3, 4])
     work(empty)
-    empty.seal(opened)
+    empty.seal(opened, 0)
     run_writer(empty, out)
     assert_rows(out / "md.h5", 8)
     assert_nothing_held(empty)
@@ -210,7 +237,7 @@ def test_what_comes_again_after_the_end_is_let_go(broker: MemoryBroker, out: Pat
     empty = MemoryBroker(SETTINGS, broker._clock)
     publish(empty)
     opened = open_and_push(empty, [2, 3])
-    empty.seal(opened)
+    empty.seal(opened, 0)
     writer = run_writer(empty, out)
     assert empty.run("md").finished, "all of it is on disk"
     work(empty)
@@ -224,7 +251,7 @@ def test_a_folder_that_holds_another_run_of_that_name_is_not_touched(
 ) -> None:
     opened = open_and_push(broker, [2])
     work(broker)
-    broker.seal(opened)
+    broker.seal(opened, 0)
     run_writer(broker, out)
     before = (out / "md.h5").read_bytes()
     other = MemoryBroker(SETTINGS, broker._clock)
@@ -247,14 +274,14 @@ def test_a_refused_run_does_not_hold_up_the_others(broker: MemoryBroker, out: Pa
     bad = open_and_push(broker, [2], "bad")
     good = open_and_push(broker, [2], "md")
     work(broker)
-    broker.seal(good)
+    broker.seal(good, 0)
     writer = run_writer(broker, out)
     assert_rows(out / "md.h5", 2)
     with pytest.raises(RunRefused, match="is not a result file of edgestream"):
         push(broker, bad, 2, 1)
     (out / "bad.h5").unlink()
     again = broker.open_run("bad", SPEC, run_id="me", resume=False)
-    broker.seal(again)
+    broker.seal(again, 0)
     step(writer, broker)
     assert_rows(out / "bad.h5", 2)
     assert_nothing_held(broker, "bad")
@@ -265,7 +292,7 @@ def test_results_that_do_not_fit_their_file_stop_only_their_run(
 ) -> None:
     bad, good = open_and_push(broker, [2], "bad"), open_and_push(broker, [2], "md")
     work(broker)
-    broker.seal(good)
+    broker.seal(good, 0)
 
     def rows_of(result: Any, *args: object, **kwargs: Any) -> Any:
         if result.run == "bad":
@@ -295,7 +322,7 @@ def test_a_folder_without_the_rows_below_the_watermark_is_refused(
 def test_an_interrupted_run_goes_on_in_the_same_file(broker: MemoryBroker, out: Path) -> None:
     opened = open_and_push(broker, [2, 2])
     work(broker)
-    broker.seal(opened, interrupted=True)
+    broker.seal(opened, 0, interrupted=True)
     writer = run_writer(broker, out)
     with RunFile(out / "md.h5") as file:
         assert file.interrupted
@@ -304,7 +331,7 @@ def test_an_interrupted_run_goes_on_in_the_same_file(broker: MemoryBroker, out: 
     step(writer, broker)
     assert push(broker, again, 4, 3) == 7
     work(broker)
-    broker.seal(again)
+    broker.seal(again, 0)
     step(writer, broker)
     assert_rows(out / "md.h5", 7)
     with RunFile(out / "md.h5") as file:
@@ -316,7 +343,7 @@ def test_an_interrupted_run_goes_on_in_the_same_file(broker: MemoryBroker, out: 
 def test_an_interrupted_run_goes_on_with_another_server(broker: MemoryBroker, out: Path) -> None:
     opened = open_and_push(broker, [2, 2])
     work(broker)
-    broker.seal(opened, interrupted=True)
+    broker.seal(opened, 0, interrupted=True)
     run_writer(broker, out)
     empty = MemoryBroker(SETTINGS, broker._clock)
     publish(empty)
@@ -325,7 +352,7 @@ def test_an_interrupted_run_goes_on_with_another_server(broker: MemoryBroker, ou
     assert empty.run("md").next_index == 4
     push(empty, again, 4, 3)
     work(empty)
-    empty.seal(again)
+    empty.seal(again, 0)
     step(writer, empty)
     assert_rows(out / "md.h5", 7)
 
@@ -335,9 +362,9 @@ def test_an_interrupted_run_may_be_sealed_without_another_frame(
 ) -> None:
     opened = open_and_push(broker, [2])
     work(broker)
-    broker.seal(opened, interrupted=True)
+    broker.seal(opened, 0, interrupted=True)
     writer = run_writer(broker, out)
-    broker.seal(broker.open_run("md", SPEC, run_id="me again", resume=True))
+    broker.seal(broker.open_run("md", SPEC, run_id="me again", resume=True), 0)
     step(writer, broker)
     assert broker.run("md").finished
     with RunFile(out / "md.h5") as file:
@@ -351,7 +378,7 @@ def test_a_run_that_is_resumed_while_its_file_is_finished_goes_on(
 ) -> None:
     opened = open_and_push(broker, [2])
     work(broker)
-    broker.seal(opened, interrupted=True)
+    broker.seal(opened, 0, interrupted=True)
     finish, resumed = broker.finish, []
 
     def late(*args: Any) -> bool:
@@ -364,14 +391,14 @@ def test_a_run_that_is_resumed_while_its_file_is_finished_goes_on(
     assert not broker.run("md").finished
     push(broker, resumed[0], 2, 3)
     work(broker)
-    broker.seal(resumed[0])
+    broker.seal(resumed[0], 0)
     step(writer, broker)
     assert_rows(out / "md.h5", 5)
     assert_nothing_held(broker)
 
 
 def test_a_run_without_frames_is_finished_without_a_file(broker: MemoryBroker, out: Path) -> None:
-    broker.seal(open_and_push(broker, []))
+    broker.seal(open_and_push(broker, []), 0)
     run_writer(broker, out)
     assert broker.run("md").finished
     assert not (out / "md.h5").exists()
@@ -383,7 +410,7 @@ def test_a_run_of_dead_letters_only_has_a_file_of_tombstones(
 ) -> None:
     opened = open_and_push(broker, [2, n - 2])
     work(broker, model="")
-    broker.seal(opened)
+    broker.seal(opened, 0)
     run_writer(broker, out)
     assert broker.run("md").finished
     with RunFile(out / "md.h5") as file:
@@ -398,7 +425,7 @@ def test_dead_letters_wait_for_the_first_model(broker: MemoryBroker, out: Path) 
     broker.complete("w", [result_of(first, model="")])
     writer = run_writer(broker, out)
     broker.complete("w", [result_of(second)])
-    broker.seal(opened)
+    broker.seal(opened, 0)
     step(writer, broker)
     assert_rows(out / "md.h5", 4, dead=[0, 1])
 
@@ -408,7 +435,7 @@ def test_a_model_on_another_grid_is_brought_onto_the_runs(broker: MemoryBroker, 
     opened = open_and_push(broker, [1, 1])
     first, second = broker.read("w", block_s=0)
     broker.complete("w", [result_of(first), result_of(second, model="cd" * 32)])
-    broker.seal(opened)
+    broker.seal(opened, 0)
     run_writer(broker, out)
     with RunFile(out / "md.h5") as file:
         assert file.model_index.tolist() == [0, 1]
@@ -420,10 +447,16 @@ def test_structures_are_left_out_on_request(broker: MemoryBroker, out: Path) -> 
     spec = RunSpec(model="tiny", keep_structures=False)
     opened = open_and_push(broker, [2], spec=spec)
     work(broker)
-    broker.seal(opened)
+    broker.seal(opened, 0)
     run_writer(broker, out)
     with RunFile(out / "md.h5") as file:
         assert not file.header.keep_structures
+
+
+def test_a_folder_that_cannot_be_made_is_named(broker: MemoryBroker, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StorageFailed, match=r"cannot write .*file/out"):
+        writer_of(broker, tmp_path / "file" / "out")
 
 
 def test_a_second_writer_stays_away_while_the_first_lives(broker: MemoryBroker, out: Path) -> None:
@@ -469,7 +502,7 @@ def test_many_runs_are_written_side_by_side(broker: MemoryBroker, out: Path) -> 
     opened = [open_and_push(broker, [i + 1, 2], name) for i, name in enumerate(names)]
     work(broker, model=MODEL)
     for one in opened:
-        broker.seal(one)
+        broker.seal(one, 0)
     run_writer(broker, out)
     for i, name in enumerate(names):
         assert_rows(out / f"{name}.h5", i + 3)
