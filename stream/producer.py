@@ -18,6 +18,7 @@ from stream.settings import Settings
 from xas.errors import Backpressure, Retry, RunForgotten
 from xas.structure import Sites, StructureBatch
 
+RESTORE_PAUSE_S = 0.1
 FULL_PAUSE_S = 0.02  # a full run drains within milliseconds where the service is healthy
 
 Policy = Literal["block", "raise", "drop"]
@@ -95,7 +96,8 @@ class Producer:
             times=times,
             sites=sites,
         )
-        expected = self._offer(first, n, encode(block))
+        payload = encode(block)
+        expected = self._restored(first, lambda: self._offer(first, n, payload))
         if expected is None:
             self._patiently(lambda: self._broker.drop(self._opened, n))
         elif expected < first:
@@ -111,6 +113,18 @@ class Producer:
             )
         else:
             self.next_index = first + n
+
+    def _restored(self, least: int, call: Callable[[], int | None]) -> int | None:
+        """The broker's index; where it is below ``least``, after the writer has had time.
+
+        A server that forgot learns from the writer's file how many frames are safe.
+        """
+        index, waited_s = call(), 0.0
+        while index is not None and index < least and waited_s < self._settings.lease_s:
+            self._sleep(RESTORE_PAUSE_S)
+            waited_s += RESTORE_PAUSE_S
+            index = call()
+        return index
 
     def _offer(self, first: int, n: int, payload: bytes) -> int | None:
         """Offer one block until it is accepted; None where the policy gives it up."""
@@ -158,8 +172,11 @@ class Producer:
         RunForgotten, and seals nothing, where the server lost frames that it had accepted.
         """
         n = self.next_index
-        sealed = self._patiently(
-            lambda: self._broker.seal(self._opened, n, interrupted=interrupted)
+        sealed = self._restored(
+            n,
+            lambda: self._patiently(
+                lambda: self._broker.seal(self._opened, n, interrupted=interrupted)
+            ),
         )
         if sealed is None or sealed < n:
             raise self._lost(sealed or 0)

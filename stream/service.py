@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import sys
@@ -26,31 +27,43 @@ class StopSignal(threading.Event):
     The batch in hand is finished then. A second SIGINT ends the process as usual.
     """
 
+    _signalled = False
+
     def listen(self) -> StopSignal:
         """Take over the two signals; from the main thread only."""
-        signal.signal(signal.SIGTERM, self._on_signal)
-        signal.signal(signal.SIGINT, self._on_signal)
+        reader, writer = os.pipe()
+        os.set_blocking(writer, False)
+        # the event is set from a thread: a handler that interrupts the main thread while it holds
+        # the event's lock could not
+        signal.set_wakeup_fd(writer, warn_on_full_buffer=False)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        self._set_after(lambda: os.read(reader, 1))
         return self
 
     def _on_signal(self, number: int, frame: FrameType | None) -> None:
         del frame
-        if self.is_set() and number == signal.SIGINT:
+        if self._signalled and number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.set()
+        self._signalled = True
 
     def follow_parent(self, pipe: int = 0) -> StopSignal:
         """Stop when ``pipe``, whose other end the parent holds, ends."""
 
-        def wait() -> None:
-            try:
-                while os.read(pipe, 4096):
-                    pass
-            except OSError:
-                pass  # a closed pipe is an ended one
+        def read_to_the_end() -> None:
+            while os.read(pipe, 4096):
+                pass
+
+        self._set_after(read_to_the_end)
+        return self
+
+    def _set_after(self, wait: Callable[[], object]) -> None:
+        def follow() -> None:
+            with contextlib.suppress(OSError):  # a closed pipe is an ended one
+                wait()
             self.set()
 
-        threading.Thread(target=wait, daemon=True, name="parent").start()
-        return self
+        threading.Thread(target=follow, daemon=True, name="stop").start()
 
 
 def run_until_stopped(step: Callable[[], object], stop: threading.Event, *, name: str) -> None:
