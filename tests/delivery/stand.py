@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -62,12 +63,14 @@ class Stand:
         data = self.folder / "data"
         return EmbeddedServer(server=self.server_binary, data_dir=data, port=port)
 
-    def restart_server(self, *, how: int) -> None:
-        """End the server with a signal, and start it again on the same port and data."""
+    def restart_server(self, *, how: int, empty: bool = False) -> None:
+        """End the server with a signal, and start it again on the same port and data, or none."""
         port = self.server.port
         end_server(port, how)
         self.server.stop()
         time.sleep(0.3)
+        if empty:
+            shutil.rmtree(self.folder / "data")
         self.server = self._server(port).start()
 
     def start(self, role: str, name: str, *options: str, under: list[str] | None = None) -> int:

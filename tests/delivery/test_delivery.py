@@ -19,6 +19,8 @@ from stand import HERE, SETTINGS, Stand, assert_all_predicted, moving_frames
 
 from edgestream.demo_command import demo_trajectory
 from edgestream.local import settings_as_options
+from stream.messages import RunSpec
+from stream.producer import Producer
 from xas.structure import StructureBatch
 
 pytestmark = pytest.mark.processes
@@ -68,6 +70,19 @@ def test_a_restarted_server_loses_no_frame(stand: Stand, how: int) -> None:
     with stand.pushing("md", frames, pause_s=0.01):
         stand.wait("md", lambda state: state.watermark > 200)
         stand.restart_server(how=how)
+    assert_all_predicted(stand.wait_until_finished("md"), frames)
+
+
+def test_a_server_that_came_back_empty_learns_from_the_file(stand: Stand) -> None:
+    frames = moving_frames(600)
+    stand.start_writer()
+    stand.start_worker()
+    producer = Producer(stand.broker, "md", RunSpec(model="fe-k"), settings=SETTINGS)
+    producer.push(frames[:400])
+    stand.wait("md", lambda state: state.watermark == 400)
+    stand.restart_server(how=signal.SIGKILL, empty=True)
+    producer.push(frames[400:])
+    producer.seal()
     assert_all_predicted(stand.wait_until_finished("md"), frames)
 
 
