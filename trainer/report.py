@@ -45,7 +45,7 @@ def split_name(labels: Labels, recipe: Recipe) -> str:
 
 
 def published_rows() -> tuple[Measures, Measures]:
-    """The published figures for Fe K, on a held-out set that is not among our data."""
+    """The published figures for the XANESNET Fe K set, on held-out spectra that we do not have."""
     split = "published held-out set, not these spectra"
     common: dict[str, Any] = {"model": PUBLISHED, "split": split, "n_spectra": 0}
     plain = PercentErrors(median=4.7, lower_quartile=3.1, upper_quartile=7.2)

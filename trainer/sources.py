@@ -20,8 +20,10 @@ class Source:
 
 UNKNOWN = Source("not stated", "not stated", "not stated")
 
+FE_K_XANESNET = "49edca98054927ec8fc4e9c4555304d65d22523d528088aaae7f1ecb5846a745"
+
 KNOWN = {
-    "49edca98054927ec8fc4e9c4555304d65d22523d528088aaae7f1ecb5846a745": Source(
+    FE_K_XANESNET: Source(
         "XANESNET reference set: 4,079 Fe complexes of tmQM with Fe K-edge spectra computed with "
         "FDMNES (the published training split)",
         "GPL-3.0 (XANESNET repository, spectra); structures of tmQM, MIT",

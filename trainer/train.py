@@ -37,7 +37,7 @@ from trainer.report import (
     split_name,
     training_record,
 )
-from trainer.sources import Source, source_of
+from trainer.sources import FE_K_XANESNET, Source, source_of
 from xas.descriptor import Descriptor
 from xas.edges import edge_energy_ev
 from xas.errors import Reject
@@ -61,7 +61,7 @@ def train(
     seed: int | None = None,
     threads: int | None = None,
     quick: bool = False,
-    baseline: bool | None = None,
+    baseline: bool = False,
     limit: int | None = None,
     source: Source | None = None,
     command: str = "",
@@ -71,8 +71,8 @@ def train(
 
     Its quality is found by cross-validation in which no group of labels is on both sides; the model
     itself is then fitted to all labels. None leaves a setting as the preset has it. ``baseline``
-    adds the paper's descriptor and network on the same folds to the table (None: with the default
-    preset, unless ``quick``). ``limit`` takes the first labels only; ``quick`` shrinks everything.
+    adds the paper's descriptor and network on the same folds to the table, which takes longer than
+    all the rest. ``limit`` takes the first labels only; ``quick`` shrinks everything.
     ``command`` is written down as what repeats the training. Nothing is stored unless all succeeds.
 
     Raises BadLabels for the data, and Reject for settings that make no sense or where the ``train``
@@ -91,8 +91,7 @@ def train(
         command=command or _command(name, data, preset, edge, quick, threads, changes),
         source=source or source_of(labels.sha256),
     )
-    compare = (preset == "default" and not quick) if baseline is None else baseline
-    trained = _train(request, recipe, labels, compare, progress)
+    trained = _train(request, recipe, labels, baseline, progress)
     with tempfile.TemporaryDirectory(prefix="edgestream-train-") as scratch:
         _write(Path(scratch), request, labels, trained)
         version = out.put(Path(scratch))
@@ -151,7 +150,7 @@ def _train(
         known = cross_validate(paper, labels, featurise(paper, labels), clock)
         quality += measures(BASELINE, split, labels, request.edge, known)
         clock.model = ""
-    if (labels.element, request.edge) == ("Fe", "K"):
+    if labels.sha256 == FE_K_XANESNET:
         quality += published_rows()
     clock.stage = "fit to all labels"
     ensemble = fit(recipe, features, labels.intensity, clock.epoch)
