@@ -1,6 +1,7 @@
 """The command line. Every command is thin: it reads its options and calls a room of the house.
 
-Heavy imports are inside the commands, so that ``--help`` answers at once.
+Heavy imports are inside the commands, so that ``--help`` answers at once. One function a command
+and one line an option: that is all that makes the file long.
 """
 
 from __future__ import annotations
@@ -8,16 +9,40 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import Annotated, NoReturn
 
 import typer
 
-from xas.errors import EdgestreamError, Reject
-
-if TYPE_CHECKING:
-    from edgestream.feeding import Trajectory
-    from stream.messages import RunSpec
-    from stream.settings import Settings
+from edgestream.options import (
+    Absorber,
+    AsJson,
+    Device,
+    Every,
+    FollowParent,
+    Model,
+    Models,
+    NoStructures,
+    OwnUrl,
+    Plot,
+    Quiet,
+    Resume,
+    RunName,
+    Sample,
+    Set,
+    Timestep,
+    Title,
+    Topology,
+    Types,
+    Url,
+    Workers,
+    require_picture,
+    require_workers,
+    server_url,
+    settings_of,
+    spec_of,
+    trajectory_of,
+)
+from xas.errors import EdgestreamError, Reject, ServerUnreachable
 
 app = typer.Typer(
     name="edgestream",
@@ -26,55 +51,35 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",  # joins the lines of a paragraph
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 models_app = typer.Typer(help="What models there are, how good, trained on what.")
 app.add_typer(models_app, name="models", no_args_is_help=True)
 
-DEFAULT_URL = "redis://127.0.0.1:6379"
-URL_HELP = (
-    f"Server, e.g. redis://host:6379 or unix:///path. Default: $EDGESTREAM_URL, {DEFAULT_URL}."
-)
 
-Url = Annotated[str | None, typer.Option("--redis-url", help=URL_HELP)]
-OwnUrl = Annotated[
-    str | None, typer.Option("--redis-url", help="Use this server instead of one of our own.")
-]
-Model = Annotated[str, typer.Option("--model", "-m", help="NAME, NAME@VERSION or a bundle folder.")]
-Models = Annotated[
-    Path | None, typer.Option("--models", help="Folder of models before the built-in ones.")
-]
-Device = Annotated[str, typer.Option(help="cpu, cuda or cuda:N.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]
-Plot = Annotated[Path | None, typer.Option(help="Draw to this file (.png, .pdf, .svg).")]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", help="NAME=NUMBER: a setting of the service.")
-]
-FollowParent = Annotated[
-    bool, typer.Option("--follow-parent", hidden=True, help="Stop when standard input ends.")
-]
-Absorber = Annotated[
-    str | None,
-    typer.Option(help="Element (Fe) or atom indices (0,17). Default: the model's element."),
-]
-Every = Annotated[int, typer.Option(min=1, help="Take every N-th frame.")]
-Timestep = Annotated[
-    str | None, typer.Option(help="Time between frames, e.g. 4fs or 0.5ps, if the file has none.")
-]
-Topology = Annotated[
-    Path | None, typer.Option(help="Structure file with the elements, for DCD and XTC.")
-]
-Types = Annotated[str | None, typer.Option(help="Elements of LAMMPS types, e.g. 1=Fe,2=O.")]
-Resume = Annotated[bool, typer.Option("--resume", help="Go on where the run stopped.")]
-RunName = Annotated[
-    str, typer.Option("--run", help="Name of the run: letters, digits, '.', '_', '-'.")
-]
-Title = Annotated[str, typer.Option(help="Title in the result file.")]
-Sample = Annotated[str, typer.Option(help="Name of the sample in the result file.")]
-NoStructures = Annotated[
-    bool, typer.Option("--no-structures", help="Do not keep the structures in the result file.")
-]
-Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+def say_version(wanted: bool) -> None:
+    """The version, and which kernel computes descriptors here: c, or the slow numpy."""
+    if wanted:
+        from stream.writer import program_version
+        from xas.wacsf import kernel_name
+
+        typer.echo(f"edgestream {program_version()}, descriptors by {kernel_name()}")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=say_version, is_eager=True, help="Say it and end."),
+    ] = False,
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where an error comes from, in any command.")
+    ] = False,
+) -> None:
+    """See the app's help."""
+    del version, debug  # main() has looked for --debug, wherever it stands
 
 
 def main() -> None:
@@ -93,64 +98,23 @@ def main() -> None:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         raise SystemExit(0) from None
+    except Exception as error:
+        if debug:
+            raise
+        name = type(error).__name__
+        fail(EdgestreamError(f"a defect ({name}: {error}); --debug shows where: please report it"))
 
 
 def fail(error: EdgestreamError) -> NoReturn:
     """Say it in one line and end with its exit code."""
     line = " ".join(str(error).split())
+    if isinstance(error, ServerUnreachable):
+        line = (
+            line.rstrip(".")
+            + "; start one: edgestream serve --out DIR, or name one that runs: --redis-url URL"
+        )
     print(f"edgestream: {line}", file=sys.stderr)  # noqa: T201
     raise SystemExit(error.exit_code)
-
-
-def server_url(url: str | None) -> str:
-    """The server that was asked for."""
-    return url or os.environ.get("EDGESTREAM_URL") or DEFAULT_URL
-
-
-def settings_of(words: list[str] | None) -> Settings:
-    """Settings with what ``--set`` changes."""
-    from edgestream.local import settings_from_options
-
-    return settings_from_options(words or [])
-
-
-def trajectory_of(
-    path: str,
-    every: int,
-    timestep: str | None,
-    topology: Path | None,
-    types: str | None,
-    absorber: str | None,
-) -> Trajectory:
-    """What the options say about reading."""
-    from edgestream.feeding import Trajectory
-    from edgestream.quantities import atom_indices, lammps_types, time_fs
-
-    return Trajectory(
-        path=path,
-        every=every,
-        timestep_fs=None if timestep is None else time_fs(timestep),
-        topology=topology,
-        types=None if types is None else lammps_types(types),
-        absorbers=atom_indices(absorber),
-    )
-
-
-def spec_of(
-    model: str, absorber: str | None, title: str, sample: str, priority: str, structures: bool
-) -> RunSpec:
-    """What the options say about a run."""
-    from edgestream.quantities import element_or_none
-    from stream.messages import RunSpec
-
-    return RunSpec(
-        model=model,
-        absorber=element_or_none(absorber),
-        priority=priority,
-        title=title,
-        sample=sample,
-        keep_structures=structures,
-    )
 
 
 @app.command()
@@ -159,9 +123,7 @@ def run(
     out: Annotated[Path, typer.Option("-o", "--out", help="Result file, NAME.h5.")],
     model: Model = "fe-k",
     plot: Plot = None,
-    workers: Annotated[
-        int | None, typer.Option(help="Worker processes. Default: cores - 1.")
-    ] = None,
+    workers: Workers = None,
     redis_url: OwnUrl = None,
     every: Every = 1,
     timestep: Timestep = None,
@@ -188,7 +150,14 @@ def run(
     """Predict the spectra of a trajectory into a result file that opens at any moment.
 
     Reads xyz, extxyz, traj, XDATCAR, LAMMPS dumps, DCD and XTC, plain or gzipped. Starts a server,
-    workers and a writer of its own. Ctrl-C finishes the file; --resume goes on from there.
+    workers and a writer of its own. Ctrl-C finishes the file; --resume goes on from there. A frame
+    that has no spectrum becomes a dead letter: counted, with its reason, in the file.
+
+    edgestream run dump.lammpstrj --types 1=Fe,2=O --every 10 --timestep 4fs -o md.h5
+
+    edgestream run md.dcd --topology start.pdb -o md.h5 --plot md.png
+
+    Exit codes: 0 all frames done, 2 bad input, 3 no server or no space, 130 interrupted.
     """
     from edgestream.local import ServiceOptions
     from edgestream.progress import show_progress
@@ -196,6 +165,8 @@ def run(
     from edgestream.tables import print_summary
     from stream.service import StopSignal
 
+    require_picture(plot)
+    require_workers(workers, redis_url)
     request = RunRequest(
         trajectory=trajectory_of(trajectory, every, timestep, topology, types, absorber),
         out=out,
@@ -216,13 +187,17 @@ def run(
     stop = StopSignal().listen()
     with show_progress(request.run, quiet=quiet) as progress:
         summary = run_trajectory(request, progress, stop)
-    if plot is not None:
+    nothing = summary.dead_letters == summary.frames
+    if plot is not None and not nothing:
         from edgestream.pictures import draw_run
 
         draw_run(Path(summary.file), plot)
-    print_summary(summary, plot=plot, as_json=as_json)
+    print_summary(summary, plot=None if nothing else plot, as_json=as_json)
     if summary.fault:
         raise Reject(summary.fault)
+    if nothing and not summary.interrupted:
+        reason = "; ".join(summary.first_reasons[:1])
+        raise Reject(f"{trajectory}: none of its {summary.frames} frames has a spectrum: {reason}")
     if summary.interrupted:
         raise SystemExit(130)
 
@@ -250,7 +225,12 @@ def push(
     as_json: AsJson = False,
     quiet: Quiet = False,
 ) -> None:
-    """Push a trajectory into a running service and seal the run; does not wait for the spectra."""
+    """Push a trajectory into a running service and seal the run; does not wait for the spectra.
+
+    edgestream push md.extxyz --run md-300K --redis-url redis://host:6379
+
+    Interrupted, the run stays open: the same command with --resume goes on.
+    """
     from edgestream.progress import show_progress
     from edgestream.push_command import push_trajectory
     from edgestream.tables import print_json, say_pushed
@@ -277,6 +257,8 @@ def push(
         say_pushed(pushed)
     if pushed.fault:
         raise Reject(pushed.fault)
+    if not pushed.sealed:
+        raise SystemExit(130)
 
 
 @app.command()
@@ -288,7 +270,10 @@ def worker(
     set_: Set = None,
     follow_parent: FollowParent = False,
 ) -> None:
-    """Predict frames from a server until stopped; SIGTERM finishes the batch in hand."""
+    """Predict frames from a server until stopped; SIGTERM finishes the batch in hand.
+
+    As many as you like, on any host that reaches the server. A server that is away is waited for.
+    """
     from edgestream.services import run_worker
 
     run_worker(
@@ -317,7 +302,11 @@ def writer(
     set_: Set = None,
     follow_parent: FollowParent = False,
 ) -> None:
-    """Write results from a server into files until stopped; only one writer a shard is let in."""
+    """Write results from a server into files until stopped; only one writer a shard is let in.
+
+    Nothing is acknowledged before it is on disk. Stopped or killed, the next writer of the same
+    folder goes on.
+    """
     from edgestream.services import run_writer
 
     run_writer(
@@ -333,9 +322,7 @@ def writer(
 def serve(
     out: Annotated[Path, typer.Option(help="Folder for the result files.")],
     port: Annotated[int, typer.Option(help="Port of the server on 127.0.0.1.")] = 6379,
-    workers: Annotated[
-        int | None, typer.Option(help="Worker processes. Default: cores - 1.")
-    ] = None,
+    workers: Workers = None,
     device: Device = "cpu",
     models: Models = None,
     redis_url: OwnUrl = None,
@@ -347,10 +334,18 @@ def serve(
     ] = None,
     set_: Set = None,
 ) -> None:
-    """Server, workers and writer on this machine until stopped. Push with another terminal."""
+    """Server, workers and writer on this machine until stopped. Push with another terminal.
+
+    edgestream serve --out results/
+
+    edgestream push md.extxyz --run md-300K
+
+    Ctrl-C or SIGTERM finishes what was accepted. What others still hold is kept in --data-dir.
+    """
     from edgestream.local import ServiceOptions
     from edgestream.services import run_service
 
+    require_workers(workers, redis_url)
     run_service(
         ServiceOptions(
             url=redis_url,
@@ -368,7 +363,10 @@ def serve(
 
 @app.command()
 def status(redis_url: Url = None, as_json: AsJson = False, set_: Set = None) -> None:
-    """Runs, backlog, workers, rates and failures, in plain words."""
+    """Runs, backlog, workers, rates and failures, in plain words; trouble first, with its remedy.
+
+    backlog: frames accepted and not yet on disk. dead: frames without a spectrum.
+    """
     from edgestream.status import look
     from edgestream.tables import print_json, print_status
 
@@ -392,12 +390,21 @@ def predict(
     models: Models = None,
     as_json: AsJson = False,
 ) -> None:
-    """Predict structures in this process, without any service: a table, a picture or JSON."""
+    """Predict structures in this process, without any service: a table, a picture or JSON.
+
+    edgestream predict structure.xyz --plot spectrum.png
+
+    edgestream predict structure.xyz --json > spectrum.json    (energy, intensity, errors)
+
+    uncertainty: one standard deviation, in percent of the spectrum. novelty: how far outside the
+    training data; above 1 it is farther than 99 % of them, and the errors are not to be trusted.
+    """
     from edgestream.predict_command import predict_file
     from edgestream.tables import print_json, print_spectra
 
+    require_picture(plot)
     request = trajectory_of(structure, every, None, topology, types, absorber)
-    spectra = predict_file(request, model, absorber, device=device, models=models)
+    spectra, fault = predict_file(request, model, absorber, device=device, models=models)
     if plot is not None:
         from edgestream.pictures import draw_spectra
 
@@ -406,6 +413,8 @@ def predict(
         print_json(spectra)
     else:
         print_spectra(spectra, plot=plot)
+    if fault:
+        raise Reject(fault)
 
 
 @app.command()
@@ -417,10 +426,14 @@ def match(
     models: Models = None,
     as_json: AsJson = False,
 ) -> None:
-    """Compare a measured spectrum with a run's average: shift, scale and distance."""
+    """Compare a measured spectrum with a run's average: shift, scale and distance.
+
+    edgestream match measured.xdi md.h5 --plot match.png
+    """
     from edgestream.match_command import match_file
     from edgestream.tables import print_json, print_match
 
+    require_picture(plot)
     found = match_file(measured, predicted, model=model, models=models, plot=plot)
     if as_json:
         print_json(found)
@@ -467,10 +480,13 @@ def train(
 
     The quality is that of spectra whose chemical formula was not in the training. Needs the extra:
     pip install 'edgestream[train]'.
+
+    edgestream train my-fe-k --data labels.npz --quick
     """
+    from edgestream.model_tables import print_model
     from edgestream.models import open_store
     from edgestream.progress import show_progress
-    from edgestream.tables import print_json, print_model
+    from edgestream.tables import print_json
     from trainer.train import train as train_model
 
     with show_progress(f"training {name}") as progress:
@@ -500,8 +516,9 @@ def train(
 @models_app.command("list")
 def models_list(models: Models = None, as_json: AsJson = False) -> None:
     """All models, a line each."""
+    from edgestream.model_tables import print_models
     from edgestream.models import open_store
-    from edgestream.tables import print_json, print_models
+    from edgestream.tables import print_json
 
     found = open_store(models).list()
     if as_json:
@@ -520,8 +537,9 @@ def models_show(
     ] = False,
 ) -> None:
     """One model: what it predicts, how good it is, what it was trained on."""
+    from edgestream.model_tables import print_measures_markdown, print_model
     from edgestream.models import open_store
-    from edgestream.tables import print_json, print_measures_markdown, print_model
+    from edgestream.tables import print_json
 
     manifest = open_store(models).get(name).manifest
     if as_json:

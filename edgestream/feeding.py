@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -68,11 +69,19 @@ class Trajectory:
 
 
 class Opened:
-    """A trajectory whose first chunk has been looked at, so that bad input is known early."""
+    """A trajectory whose first chunk has been looked at, so that bad input is known early.
 
-    def __init__(self, trajectory: Trajectory, first: int = 0) -> None:
+    stop: ends the wait for the next frame of a pipe.
+    """
+
+    def __init__(
+        self, trajectory: Trajectory, first: int = 0, stop: threading.Event | None = None
+    ) -> None:
         self._trajectory = trajectory
         self._source = trajectory.open(first)
+        self._stop = stop or threading.Event()
+        is_pipe = trajectory.is_pipe
+        self._chunks = _arriving(self._source, self._stop) if is_pipe else self._source
         self._fault: BadTrajectory | None = None
         self._head = self._read()
 
@@ -88,7 +97,7 @@ class Opened:
 
     def _read(self) -> FrameChunk | None:
         try:
-            return next(self._source, None)
+            return next(self._chunks, None)
         except BadTrajectory as error:
             self._fault = error
             return None
@@ -103,13 +112,40 @@ class Opened:
             raise self._fault
 
     def require_frames(self) -> None:
-        """BadTrajectory where there is not a single frame."""
+        """BadTrajectory where there is not a single frame; KeyboardInterrupt where stopped."""
+        if self._head is None and self._fault is None and self._stop.is_set():
+            raise KeyboardInterrupt
         if self._head is None:
             raise self._fault or BadTrajectory(f"{self._trajectory.path}: no frames in it")
 
     def close(self) -> None:
         """Close the file."""
         self._source.close()
+
+
+def _arriving(source: TrajectorySource, stop: threading.Event) -> Iterator[FrameChunk]:
+    """Read in a thread: a read of a pipe that nobody writes to does not end by itself."""
+    arrived: queue.Queue[FrameChunk | BadTrajectory | None] = queue.Queue(maxsize=1)
+
+    def read() -> None:
+        try:
+            for chunk in source:
+                arrived.put(chunk)
+            arrived.put(None)
+        except BadTrajectory as error:
+            arrived.put(error)
+
+    threading.Thread(target=read, daemon=True, name="pipe").start()
+    while not stop.is_set():
+        try:
+            item = arrived.get(timeout=0.1)
+        except queue.Empty:
+            continue
+        if item is None:
+            return
+        if isinstance(item, BadTrajectory):
+            raise item
+        yield item
 
 
 def require_absorber(trajectory: Trajectory, element: int) -> None:

@@ -45,6 +45,7 @@ class LocalService:
         self._tell = tell
         self._server: EmbeddedServer | None = None
         self._supervisor = Supervisor(tell=tell)
+        self._given_up: dict[str, int] = {}
         self.url = options.url or ""
         self._broker: RedisBroker | None = None
 
@@ -71,7 +72,7 @@ class LocalService:
     def _start(self) -> None:
         o = self.options
         if o.url is None:
-            self._server = EmbeddedServer(server=o.server, data_dir=o.data_dir, port=o.port)
+            self._server = self._own_server()
             self._server.start()
             self.url = self._server.url
         self._broker = RedisBroker(self.url, o.settings)
@@ -80,6 +81,15 @@ class LocalService:
             self.start_writer(o.out)
         for number in range(self._workers_to_start()):
             self.start_worker(number)
+
+    def _own_server(self) -> EmbeddedServer:
+        o = self.options
+        try:
+            return EmbeddedServer(server=o.server, data_dir=o.data_dir, port=o.port)
+        except OSError as error:
+            raise Reject(
+                f"--data-dir {o.data_dir}: no folder for the server's data ({error.strerror})"
+            ) from None
 
     def _workers_to_start(self) -> int:
         if self.options.workers is not None:
@@ -104,12 +114,17 @@ class LocalService:
         return [*command, "--follow-parent", *settings_as_options(self.options.settings)]
 
     def watch(self) -> None:
-        """Start again who died; raise where no worker or no writer can be kept running."""
+        """Start again who died; raise where a part cannot be kept running."""
+        if self._server is not None and not self._server.running:
+            raise ServiceFailed("our own server has ended; --resume goes on from the file")
         self._supervisor.watch()
         for role in ("writer", "worker"):
             failures = self._supervisor.failures(role)
             if failures and not self._supervisor.alive(role):
                 raise ServiceFailed(failures[-1])
+            for words in failures[self._given_up.get(role, 0) :]:
+                self._tell(f"{role} given up: {words}")
+            self._given_up[role] = len(failures)
 
     def pids(self, role: str = "") -> list[int]:
         """Process ids of our writer and workers."""
@@ -117,12 +132,22 @@ class LocalService:
 
     def stop(self) -> None:
         """Workers finish the batch in hand, the writer what is in the stream, then all end."""
-        self._supervisor.stop("worker")
-        self._supervisor.stop("writer")
+        if self._is_idle():
+            self._supervisor.stop("worker", "writer")
+        else:
+            self._supervisor.stop("worker")
+            self._supervisor.stop("writer")
         if self._broker is not None:
             self._broker.close()
         if self._server is not None:
             self._server.stop()
+
+    def _is_idle(self) -> bool:
+        """Whether every run is on disk, so that no part has to wait for another."""
+        try:
+            return self._broker is not None and all(run.finished for run in self._broker.runs())
+        except Retry:
+            return False
 
     def __enter__(self) -> Self:
         return self.start()
@@ -137,7 +162,7 @@ class LocalService:
 
 
 class ServiceFailed(Retry):
-    """A worker or the writer cannot be kept running; its last words say why."""
+    """The server, a worker or the writer cannot be kept running; its last words say why."""
 
 
 def settings_as_options(settings: Settings) -> Sequence[str]:

@@ -12,7 +12,7 @@ from edgestream.match import Match, match
 from edgestream.predict_command import predict_file
 from edgestream.prediction import open_run
 from stream.sources.measured import MeasuredSpectrum, read_measured
-from xas.errors import BadSpectrum
+from xas.errors import BadSpectrum, BadTrajectory
 
 Array = NDArray[np.float64]
 
@@ -48,7 +48,10 @@ def _average_of_run(path: Path, measured: MeasuredSpectrum) -> tuple[Array, Arra
 def _average_of_structures(
     path: Path, model: str, models: Path | None
 ) -> tuple[Array, Array, Array]:
-    spectra = predict_file(Trajectory(path=str(path)), model, None, device="cpu", models=models)
+    trajectory = Trajectory(path=str(path))
+    spectra, fault = predict_file(trajectory, model, None, device="cpu", models=models)
+    if fault:
+        raise BadTrajectory(fault)
     # errors of one model do not average out over structures
     errors = spectra.errors.mean(axis=0, dtype=np.float64)
     return spectra.energy, spectra.intensity.mean(axis=0, dtype=np.float64), errors

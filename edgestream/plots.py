@@ -277,14 +277,26 @@ def _row(values: ArrayLike) -> Array:
     return np.asarray(values, dtype=np.float64).ravel()
 
 
+def check_picture(path: str | Path) -> None:
+    """Reject where no figure can be written under this name: to be known before a long run."""
+    path = Path(path)
+    _require_suffix(path)
+    if not path.absolute().parent.is_dir():
+        raise Reject(f"{path}: there is no folder {path.absolute().parent} to write the figure to")
+
+
+def _require_suffix(path: Path) -> None:
+    if path.suffix.lower() not in SUFFIXES:
+        raise Reject(f"{path}: a figure is written as {', '.join(SUFFIXES)}")
+
+
 class _figure:  # noqa: N801 - reads as a function
     """A figure that is written when the block ends well; the file appears whole or not at all."""
 
     def __init__(self, path: str | Path, size_inch: tuple[float, float]) -> None:
         self._path = Path(path)
         self._size = size_inch
-        if self._path.suffix.lower() not in SUFFIXES:
-            raise Reject(f"{path}: a figure is written as {', '.join(SUFFIXES)}")
+        _require_suffix(self._path)
 
     def __enter__(self) -> Figure:
         import matplotlib as mpl

@@ -5,17 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from edgestream.models import load_predictor
-from stream.result_file.reader import RunFile
 from workers.predictor import Prediction, Predictor
 from xas.edges import atomic_number, element_symbol
 from xas.errors import BadStructure
 from xas.spectrum import normalise
 from xas.structure import AtomsLike, Sites, StructureBatch
+
+if TYPE_CHECKING:
+    from stream.result_file.reader import RunFile
 
 Absorbers = str | Sequence[Sequence[int]]
 
@@ -113,4 +116,6 @@ def read_absorbers(
 
 def open_run(path: str | Path) -> RunFile:
     """A result file, also while it grows (``refresh()`` shows what has come since)."""
+    from stream.result_file.reader import RunFile  # HDF5, which predictions do without
+
     return RunFile(Path(path))

@@ -50,7 +50,7 @@ def push_trajectory(
         raise Reject(f"--policy {policy!r} is none of {', '.join(get_args(Policy))}")
     broker = RedisBroker(url, settings)
     broker.check_version()
-    opened = Opened(trajectory)
+    opened = Opened(trajectory, stop=stop)
     opened.require_frames()
     started = time.monotonic()
     producer = Producer(

@@ -16,7 +16,7 @@ from edgestream.feeding import Opened, Trajectory, feed, require_absorber
 from edgestream.local import LocalService, ServiceOptions
 from edgestream.models import open_store
 from edgestream.progress import Progress
-from stream.broker import RunState
+from edgestream.watcher import Watcher
 from stream.messages import RunSpec, check_run_name
 from stream.producer import Producer
 from stream.result_file.reader import RunFile
@@ -24,7 +24,6 @@ from stream.service import StopSignal
 from xas.edges import atomic_number
 from xas.errors import BadTrajectory, OutputExists, Reject, Retry, RunRefused
 
-POLL_S = 0.05
 ADOPTION_TIMEOUT_S = 30.0
 SAMPLED_ROWS = 10_000
 
@@ -76,7 +75,7 @@ def run_trajectory(request: RunRequest, progress: Progress, stop: StopSignal) ->
     if wanted != manifest.element:
         raise Reject(f"--absorber {wanted}: {manifest.name} predicts {manifest.element}")
     require_absorber(trajectory, atomic_number(manifest.element))
-    opened = Opened(trajectory)
+    opened = Opened(trajectory, stop=stop)
     opened.require_frames()
     if request.overwrite:
         remove_run(request.out)
@@ -86,6 +85,7 @@ def run_trajectory(request: RunRequest, progress: Progress, stop: StopSignal) ->
     )
     with LocalService(request.service, tell=progress.tell) as service:
         progress.tell(f"run {request.run!r}: {service.url}")
+        watcher = Watcher(service, request.run, progress, stop)
         producer = Producer(
             service.broker,
             request.run,
@@ -94,21 +94,23 @@ def run_trajectory(request: RunRequest, progress: Progress, stop: StopSignal) ->
             resume=request.resume,
             deadline_s=None,
             tell=progress.tell,
-            sleep=stop_aware_sleep(service),
+            sleep=watcher.sleep,
         )
-        producer.next_index = adopted_index(service, request.run, producer)
+        producer.next_index = adopted_index(service, producer, stop)
         skipped = producer.next_index
         if skipped:
             progress.tell(f"run {request.run!r}: {skipped} frames are there; going on")
             opened.close()
             opened = Opened(trajectory, first=skipped)
-        total = None if opened.n_frames_hint is None else opened.n_frames_hint + skipped
-        watcher = _Watcher(service, producer, progress, total)
+        if opened.n_frames_hint is not None:
+            watcher.total = opened.n_frames_hint + skipped
         fault = ""
         try:
             complete = feed(opened, trajectory, producer, stop, watcher.look)
         except BadTrajectory as error:
             fault, complete = str(error), False
+        if stop.is_set():
+            progress.tell("stopping: what was accepted is finished first; --resume goes on later")
         sealed = producer.seal(interrupted=not complete)
         state = watcher.wait_until_finished()
     path = file_of(state)
@@ -147,80 +149,22 @@ def remove_run(out: Path) -> None:
     shutil.rmtree(out.with_name(out.name.removesuffix(".h5") + ".segments"), ignore_errors=True)
 
 
-def stop_aware_sleep(service: LocalService) -> Any:
-    """A sleep that looks after the service, so that a producer never waits for dead workers."""
-
-    def sleep(seconds: float) -> None:
-        service.watch()
-        time.sleep(seconds)
-
-    return sleep
-
-
-def adopted_index(service: LocalService, run: str, producer: Producer) -> int:
+def adopted_index(service: LocalService, producer: Producer, stop: StopSignal) -> int:
     """Wait until the writer has taken the run on; the first frame that it lacks."""
     end = time.monotonic() + ADOPTION_TIMEOUT_S
     while time.monotonic() < end:
+        if stop.is_set():
+            raise KeyboardInterrupt
         service.watch()
-        state = service.broker.run(run)
+        state = service.broker.run(producer.run)
         if state is not None and state.refusal:
             raise RunRefused(state.refusal)
         if state is not None and state.file:
             return max(state.next_index, producer.next_index)
         time.sleep(0.01)
-    raise Retry(f"run {run!r}: no writer takes it on; start one: edgestream writer --out DIR")
-
-
-class _Watcher:
-    """Looks after the service and the progress while frames travel."""
-
-    def __init__(
-        self, service: LocalService, producer: Producer, progress: Progress, total: int | None
-    ) -> None:
-        self._service, self._producer = service, producer
-        self._progress, self._total = progress, total
-        self._next = 0.0
-
-    def look(self) -> None:
-        """After each chunk; does something a few times a second."""
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + 0.25
-        self._service.watch()
-        self._show(self._state())
-
-    def _state(self) -> RunState:
-        state = self._service.broker.run(self._producer.run)
-        if state is None:
-            raise Retry(
-                f"the server has lost run {self._producer.run!r}: --resume goes on from its file"
-            )
-        return state
-
-    def _show(self, state: RunState) -> None:
-        backlog = state.next_index - state.watermark
-        dead = f", {state.dead} dead letters" if state.dead else ""
-        total = max(self._total, state.next_index) if self._total else None
-        if state.sealed is not None:
-            total = state.sealed
-        self._progress.update(state.watermark, total, f"backlog {backlog}{dead}")
-
-    def wait_until_finished(self) -> RunState:
-        """Until the file is complete."""
-        trouble = 0
-        while True:
-            self._service.watch()
-            try:
-                state = self._state()
-            except Retry:
-                trouble += 1
-                if trouble > 20 / POLL_S:
-                    raise
-            else:
-                self._show(state)
-                if state.finished:
-                    return state
-            time.sleep(POLL_S)
+    raise Retry(
+        f"run {producer.run!r}: no writer takes it on; start one: edgestream writer --out DIR"
+    )
 
 
 def summarise(path: Path, seconds: float, new_frames: int) -> Summary:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import threading
 from pathlib import Path
@@ -56,7 +57,10 @@ def run_isolated(*, device: str, models: Path | None) -> None:
         batch = Batch(model=job.block.model, absorber=job.block.absorber, jobs=[job])
         return predict_batch(batch, predictor, lambda: None)[0]
 
-    serve_isolated(predict, sys.stdin.buffer, sys.stdout.buffer)
+    # whatever a library prints must not end up among the answers
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        serve_isolated(predict, sys.stdin.buffer, answers)
 
 
 def run_writer(url: str, out: Path, *, shard: int, settings: Settings, follow_parent: bool) -> None:

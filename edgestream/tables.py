@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from edgestream.push_command import Pushed
     from edgestream.run_command import Summary
     from edgestream.status import Status
-    from model_store.manifest import Manifest, Measures
     from stream.broker import RunState
 
 MAX_ROWS = 40
@@ -42,13 +41,14 @@ def _print(*lines: str) -> None:
     sys.stdout.write("\n".join(lines) + "\n")
 
 
-def _table(title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]], *, title: str = "") -> None:
     """A table; the first column to the left, the others to the right."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     table = Table(title=title or None, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+    table.collapse_padding = True
     for i, name in enumerate(columns):
         table.add_column(name, justify="right" if i else "left", overflow="fold")
     for row in rows:
@@ -64,7 +64,8 @@ def print_summary(summary: Summary, *, plot: Path | None, as_json: bool) -> None
         return
     uncertainty = summary.median_uncertainty_percent
     _print(
-        f"frames       {summary.frames}" + ("  (interrupted)" if summary.interrupted else ""),
+        f"frames       {summary.frames}"
+        + ("  (interrupted; --resume goes on)" if summary.interrupted else ""),
         f"sites        {summary.sites}",
         f"rate         {summary.frames_per_s:.0f} frames/s, {summary.seconds:.1f} s in all",
         "uncertainty  "
@@ -94,14 +95,12 @@ def print_status(status: Status) -> None:
         f"backlog {status.backlog} frames; {status.pushed_per_s:.0f} frames/s in, "
         f"{status.written_per_s:.0f} frames/s to disk"
     )
-    _table(
-        "",
+    print_table(
         ["run", "model", "pushed", "on disk", "dead", "state", "file"],
         [_run_row(run) for run in status.runs[-MAX_ROWS:]],
     )
     now = time.time()
-    _table(
-        "",
+    print_table(
         ["worker", "device", "models", "frames", "failed", "busy", "seen"],
         [
             [
@@ -153,11 +152,11 @@ def print_spectra(spectra: Spectra, *, plot: Path | None) -> None:
         ]
         for i in range(min(len(spectra), MAX_ROWS))
     ]
-    _table(
-        f"{spectra.model}: {len(spectra)} sites, "
-        f"{spectra.energy[0]:.0f} to {spectra.energy[-1]:.0f} eV",
+    print_table(
         ["structure", "atom", "white line / eV", "height", "uncertainty / %", "novelty"],
         rows,
+        title=f"{spectra.model}: {len(spectra)} sites, "
+        f"{spectra.energy[0]:.0f} to {spectra.energy[-1]:.0f} eV",
     )
     if len(spectra) > MAX_ROWS:
         _print(f"({len(spectra) - MAX_ROWS} more; --json prints all, with the spectra)")
@@ -181,96 +180,3 @@ def print_match(found: Match, measured: Path, predicted: Path, *, plot: Path | N
         _print(f"within 2 sd  {100 * found.within_errors:.0f} % of the points")
     if plot is not None:
         _print(f"picture      {plot}")
-
-
-def print_models(manifests: Sequence[Manifest]) -> None:
-    """``models list``."""
-    rows = []
-    for m in manifests:
-        own = next((q for q in m.quality if q.model == m.name and not q.broadened), None)
-        rows.append(
-            [
-                m.reference,
-                f"{m.element} {m.edge}",
-                f"{m.output.energy_ev[0]:.0f}-{m.output.energy_ev[-1]:.0f}",
-                str(m.members),
-                f"{own.percent.median:.1f}" if own else "-",
-                str(m.training.data.n_labels),
-                m.training.data.file,
-            ]
-        )
-    _table(
-        "",
-        ["model", "edge", "energies / eV", "members", "median error / %", "labels", "trained on"],
-        rows,
-    )
-
-
-MEASURES = (
-    "model",
-    "split",
-    "spectra",
-    "error / %",
-    "quartiles / %",
-    "skewness",
-    "peaks: mean / eV",
-    "max / eV",
-    "std / eV",
-    "R2",
-    "hit rate / %",
-)
-
-
-def measures_rows(manifest: Manifest) -> list[list[str]]:
-    """The rows of the table of measures."""
-    return [_measures_row(q) for q in manifest.quality]
-
-
-def _measures_row(q: Measures) -> list[str]:
-    peaks = q.peaks
-    return [
-        q.model,
-        q.split + (", broadened" if q.broadened else ""),
-        str(q.n_spectra),
-        f"{q.percent.median:.1f}",
-        f"{q.percent.lower_quartile:.1f}-{q.percent.upper_quartile:.1f}",
-        _number(q.percent.skewness, 1),
-        _number(peaks.mean_ev if peaks else None, 2),
-        _number(peaks.max_ev if peaks else None, 2),
-        _number(peaks.std_ev if peaks else None, 2),
-        _number(peaks.r2 if peaks else None, 4),
-        _number(100.0 * peaks.hit_rate if peaks and peaks.hit_rate is not None else None, 1),
-    ]
-
-
-def _number(value: float | None, digits: int) -> str:
-    return "-" if value is None else f"{value:.{digits}f}"
-
-
-def print_model(manifest: Manifest) -> None:
-    """``models show``."""
-    t = manifest.training
-    coverage = next((q.coverage for q in manifest.quality if q.coverage), {})
-    _print(
-        f"{manifest.reference}: {manifest.summary}",
-        f"edge         {manifest.element} {manifest.edge}",
-        f"energies     {len(manifest.output.energy_ev)} points, {manifest.output.energy_ev[0]:.2f} "
-        f"to {manifest.output.energy_ev[-1]:.2f} eV",
-        f"network      {manifest.members} members, {manifest.descriptor.n_features} features",
-        f"trained      {t.date}, seed {t.seed}, {t.duration_s:.0f} s: {t.command}",
-        f"data         {t.data.file}: {t.data.n_labels} labels in {t.data.n_groups} groups, "
-        f"sha256 {t.data.sha256[:16]}",
-        f"source       {t.data.source} ({t.data.licence})",
-        f"cite         {t.data.citation}",
-        f"calibration  {manifest.calibration.method} ({manifest.calibration.split})",
-    )
-    if coverage:
-        covered = ", ".join(f"{k} %: {100 * v:.1f} %" for k, v in coverage.items())
-        _print(f"coverage     {covered}")
-    _table("", MEASURES, measures_rows(manifest))
-
-
-def print_measures_markdown(manifest: Manifest) -> None:
-    """The table of measures, for a document."""
-    rows = [MEASURES, ["---"] * len(MEASURES), *measures_rows(manifest)]
-    _print(*("| " + " | ".join(row) + " |" for row in rows))

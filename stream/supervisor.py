@@ -19,6 +19,7 @@ from xas.errors import Reject, StorageFailed, WorkerUnfit
 RESTART_PAUSE_S = 0.5
 GIVES_UP_AFTER = 5  # deaths in a row, each within HEALTHY_S of its start
 HEALTHY_S = 10.0
+DYING = "edgestream: "  # begins the line with which a command ends: told by whoever gives it up
 FINAL_CODES = (Reject.exit_code, WorkerUnfit.exit_code, StorageFailed.exit_code)
 
 
@@ -33,6 +34,7 @@ class Child:
     deaths: int = 0
     last_words: str = ""
     failed: bool = False
+    relay: threading.Thread | None = None
     starts: list[int] = field(default_factory=list)
     buried: int = 0
 
@@ -66,14 +68,17 @@ class Supervisor:
         )
         child.started_at = time.monotonic()
         child.starts.append(child.process.pid)
-        threading.Thread(target=self._relay, args=(child, child.process), daemon=True).start()
+        child.last_words = ""
+        child.relay = threading.Thread(target=self._relay, args=(child, child.process), daemon=True)
+        child.relay.start()
 
     def _relay(self, child: Child, process: subprocess.Popen[bytes]) -> None:
         assert process.stderr is not None
         with process.stderr as lines:
             for line in lines:
                 child.last_words = line.decode(errors="replace").rstrip()
-                self._tell(child.last_words)
+                if not child.last_words.startswith(DYING):
+                    self._tell(child.last_words)
 
     def watch(self) -> None:
         """Start again whoever died, after a pause."""
@@ -82,6 +87,8 @@ class Supervisor:
         for child in self._children:
             if child.process is None or child.failed or child.process.poll() is None:
                 continue
+            if child.relay is not None:
+                child.relay.join(timeout=1.0)  # what it said last may still be on its way
             age = time.monotonic() - child.started_at
             if child.buried < len(child.starts):  # a death is counted once, however often we look
                 child.buried = len(child.starts)
@@ -91,13 +98,13 @@ class Supervisor:
             if child.process.returncode in FINAL_CODES or child.deaths >= GIVES_UP_AFTER:
                 child.failed = True
             elif age > RESTART_PAUSE_S:
-                self._tell(f"{child.name} ended ({_how(child.process.returncode)}): started again")
+                self._tell(f"{child.name} ended ({_how(child)}): started again")
                 self._start(child)
 
     def failures(self, prefix: str = "") -> list[str]:
         """Last words of children that were given up, of those whose name begins so."""
         return [
-            child.last_words or f"{child.name} cannot be kept running"
+            child.last_words.removeprefix(DYING) or f"{child.name} cannot be kept running"
             for child in self._children
             if child.failed and child.name.startswith(prefix)
         ]
@@ -132,10 +139,22 @@ class Supervisor:
                 self._tell(f"{child.name} did not end within {timeout_s:g} s: killed")
                 child.process.kill()
                 child.process.wait()
+            self._tell_last_words(child)
             child.process = None
 
+    def _tell_last_words(self, child: Child) -> None:
+        """Of one that failed while it was stopping: nobody asks for its failure any more."""
+        if child.relay is not None:
+            child.relay.join(timeout=1.0)
+        if child.last_words.startswith(DYING) and not child.failed:
+            self._tell(f"{child.name}: {child.last_words.removeprefix(DYING)}")
 
-def _how(code: int) -> str:
+
+def _how(child: Child) -> str:
+    assert child.process is not None
+    code = child.process.returncode
+    if child.last_words.startswith(DYING):
+        return child.last_words.removeprefix(DYING)
     return f"signal {-code}" if code < 0 else f"exit code {code}"
 
 

@@ -82,7 +82,7 @@ class Stand:
     def start_command(self, name: str, command: list[str]) -> int:
         log = (self.folder / f"{name}.log").open("ab")
         self.processes[name] = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+            command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
         )
         log.close()
         return self.processes[name].pid
@@ -151,14 +151,14 @@ class Stand:
         return [decode(raw, DeadLetter) for raw in self.broker.dead_letters(0)]
 
     def close(self) -> None:
-        for process in self.processes.values():
-            process.send_signal(signal.SIGCONT)
-            process.terminate()
+        for number in (signal.SIGCONT, signal.SIGTERM):
+            for process in self.processes.values():
+                os.killpg(process.pid, number)  # whoever runs under strace too
         for process in self.processes.values():
             try:
                 process.wait(timeout=20)
             except subprocess.TimeoutExpired:
-                process.kill()
+                os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         self.broker.close()
         self.server.stop()

@@ -66,7 +66,12 @@ def started(*words: object, **options: Any) -> Iterator[subprocess.Popen[str]]:
     finally:
         if process.poll() is None:
             process.send_signal(signal.SIGTERM)
-        process.communicate(timeout=PATIENCE_S)
+        try:
+            process.communicate(timeout=PATIENCE_S)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.communicate()
+            raise
 
 
 def ended(process: subprocess.Popen[str], how: int | None = None) -> tuple[int, str, str]:

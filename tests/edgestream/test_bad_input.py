@@ -1,4 +1,4 @@
-"""Bad input: one line that names the file and the remedy, exit code 2 or 3, nothing half-written."""
+"""Bad input: one line with file and remedy, exit code 2 or 3, nothing half-written."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def refused(folder: Path, trajectory: object, *words: object, code: int = 2) -> 
 def test_files_that_are_no_trajectories(tmp_path: Path) -> None:
     empty, noise = tmp_path / "empty.xyz", tmp_path / "noise.dat"
     empty.write_bytes(b"")
-    noise.write_bytes(os.urandom(4000))
+    noise.write_bytes(bytes(range(256)) * 16)
     assert refused(tmp_path, tmp_path / "no.xyz") == f"no such file: {tmp_path / 'no.xyz'}"
     assert "is a folder; give" in refused(tmp_path, tmp_path)
     assert f"{empty} is empty; give" in refused(tmp_path, empty)
-    assert f"{noise}: unknown format; give" in refused(tmp_path, noise)
+    assert str(noise) in refused(tmp_path, noise)
 
 
 def test_a_file_without_permission(tmp_path: Path) -> None:
@@ -66,6 +66,17 @@ def test_no_absorber_in_any_frame(tmp_path: Path) -> None:
     assert f"{cobalt}: no Fe atom in any frame" in refused(tmp_path, cobalt)
     assert "frames of 17 atoms" in refused(tmp_path, DEMO, "--absorber", 99)
     assert "fe-k predicts Fe" in refused(tmp_path, DEMO, "--absorber", "Co")
+
+
+def test_not_one_good_frame(tmp_path: Path) -> None:
+    bad, out = tmp_path / "bad.extxyz", tmp_path / "md.h5"
+    bad.write_text(text_of(slice(0, 3)).replace("\nFe 0.00000", "\nFe inf"))
+    done = call("run", bad, "-o", out, "--plot", tmp_path / "md.png", code=2)
+    said = the_line(done.stderr)
+    assert said.startswith(f"{bad}: none of its 3 frames has a spectrum: frame 0: ")
+    assert "not finite" in said
+    assert "dead letters 3" in done.stdout
+    assert not (tmp_path / "md.png").exists()
 
 
 def test_a_truncated_trajectory_keeps_its_complete_frames(tmp_path: Path) -> None:
@@ -99,8 +110,7 @@ def test_a_model_that_is_unknown_or_altered(tmp_path: Path) -> None:
     (copy / "model.onnx").write_bytes(model)
     for reference in ([f"fe-k@{built_in.name}", "--models", tmp_path / "mine"], [copy]):
         said = refused(tmp_path, DEMO, "--model", *reference)
-        assert "model.onnx" in said
-        assert "sha256" in said.lower() or "hash" in said
+        assert "model.onnx: does not match its SHA-256" in said
 
 
 def test_an_output_that_is_in_the_way_or_cannot_be_written(tmp_path: Path) -> None:

@@ -41,7 +41,10 @@ def server() -> Iterator[EmbeddedServer]:
 
 
 def finished(url: str, run: str) -> bool:
-    return any(r["run"] == run and r["finished"] for r in status(url)["runs"])
+    broker = RedisBroker(url)
+    state = broker.run(run)
+    broker.close()
+    return state is not None and state.finished
 
 
 def test_a_pushed_run_is_served_and_nothing_is_left_behind(tmp_path: Path) -> None:
@@ -108,7 +111,9 @@ def test_worker_and_writer_work_on_one_server_and_status_says_who_is_missing(
         started("writer", "--redis-url", url, "--out", tmp_path / "out") as writer,
     ):
         until(lambda: finished(url, "few"))
-        second = started("writer", "--redis-url", url, "--out", tmp_path / "b", "--set", "lease_s=1")
+        second = started(
+            "writer", "--redis-url", url, "--out", tmp_path / "b", "--set", "lease_s=0.3"
+        )
         with second as other:
             code, _, err = ended(other)
             assert code == 4

@@ -96,7 +96,9 @@ def test_frames_of_a_live_pipe_are_written_as_they_come(tmp_path: Path) -> None:
             process.stdin.write(text_of(slice(n - 1, n)))
             process.stdin.flush()
             until(lambda n=n: frames_in(out) == n)
-        code, _, err = ended(process, signal.SIGTERM)  # while the pipe is silent
+        process.send_signal(signal.SIGTERM)
+        process.wait(timeout=60)  # while the pipe is silent, but open
+        code, _, err = ended(process)
     assert (code, frames_in(out)) == (130, 3), err
 
 
