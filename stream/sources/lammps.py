@@ -192,6 +192,7 @@ def _positions(tokens: list[str], header: Header) -> NDArray[np.float64]:
     values = np.empty((len(tokens) // n_columns, 3))
     for axis in range(3):
         values[:, axis] = list(map(float, tokens[first + axis :: n_columns]))
-    if scaled:
-        values = header.origin + values @ header.cell
-    return values * header.length_angstrom
+    with np.errstate(all="ignore"):  # a frame that is not finite is passed on as it is
+        if scaled:
+            values = header.origin + values @ header.cell
+        return values * header.length_angstrom

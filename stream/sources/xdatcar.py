@@ -93,9 +93,11 @@ class XdatcarFormat:
 
 
 def _frame(header: Header, fractional: NDArray[np.float64]) -> ParsedFrame:
+    with np.errstate(all="ignore"):  # a frame that is not finite is passed on as it is
+        positions = fractional @ header.cell
     return ParsedFrame(
         numbers=header.numbers,
-        positions=fractional @ header.cell,
+        positions=positions,
         cell=header.cell,
         pbc=np.ones(3, dtype=np.bool_),
     )
@@ -103,12 +105,16 @@ def _frame(header: Header, fractional: NDArray[np.float64]) -> ParsedFrame:
 
 def _scaled(cell: NDArray[np.float64], scale: float) -> NDArray[np.float64]:
     """Apply the scale; a negative one is the volume."""
-    if scale < 0.0:
-        volume = abs(float(np.linalg.det(cell)))
-        if not volume > 0.0:
-            raise Malformed("the cell has no volume", 2)
-        scale = (-scale / volume) ** (1 / 3)
-    return cell * scale
+    with np.errstate(all="ignore"):
+        if scale < 0.0:
+            volume = abs(float(np.linalg.det(cell)))
+            if not volume > 0.0:
+                raise Malformed("the cell has no volume", 2)
+            scale = (-scale / volume) ** (1 / 3)
+        scaled = cell * scale
+    if not np.isfinite(scaled).all():
+        raise Malformed("the cell is not finite", 2)
+    return scaled
 
 
 def _is_title(line: bytes) -> bool:
