@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -17,6 +18,7 @@ from stream.supervisor import Supervisor, cores
 from xas.errors import Reject, Retry
 
 DEFAULTS = Settings()
+OTHERS_GRACE_S = 1.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,10 +79,22 @@ class LocalService:
             self.url = self._server.url
         self._broker = RedisBroker(self.url, o.settings)
         self._broker.check_version()
+        if o.url is not None and o.out is not None:
+            self._wait_for_others()  # a service that is just starting has its parts soon
         if o.out is not None and not all(s.writer_alive for s in self._broker.shards()):
             self.start_writer(o.out)
         for number in range(self._workers_to_start()):
             self.start_worker(number)
+
+    def is_ready(self) -> bool:
+        """Whether a writer is at work, and a worker unless none was asked for."""
+        has_workers = self.options.workers == 0 or bool(self.broker.workers())
+        return has_workers and all(s.writer_alive for s in self.broker.shards())
+
+    def _wait_for_others(self) -> None:
+        end = time.monotonic() + OTHERS_GRACE_S
+        while not self.is_ready() and time.monotonic() < end:
+            time.sleep(0.05)
 
     def _own_server(self) -> EmbeddedServer:
         o = self.options
@@ -120,6 +134,8 @@ class LocalService:
         self._supervisor.watch()
         for role in ("writer", "worker"):
             failures = self._supervisor.failures(role)
+            if role == "writer" and failures and all(s.writer_alive for s in self.broker.shards()):
+                continue  # another writer was there first
             if failures and not self._supervisor.alive(role):
                 raise ServiceFailed(failures[-1])
             for words in failures[self._given_up.get(role, 0) :]:

@@ -87,10 +87,13 @@ def run_service(options: ServiceOptions) -> None:
     stop = StopSignal().listen()
     with LocalService(options) as service:
         address = service.server.tcp_url if service.server else service.url
-        say(f"serving on {address}, files in {options.out}; stop with Ctrl-C")
-        say(f"push with: edgestream push md.extxyz --run NAME --redis-url {address}")
-        while not stop.wait(0.25):
+        announced = False
+        while not stop.wait(0.25 if announced else 0.05):
             service.watch()
+            if not announced and service.is_ready():
+                say(f"serving on {address}, files in {options.out}; stop with Ctrl-C")
+                say(f"push with: edgestream push md.extxyz --run NAME --redis-url {address}")
+                announced = True
         say("stopping: what was accepted is finished first")
 
 
