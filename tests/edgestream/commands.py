@@ -19,7 +19,7 @@ from edgestream.demo_command import demo_trajectory
 DEMO = demo_trajectory()
 N_FRAMES, N_ATOMS = 400, 17
 # a run that takes its time: each block waits until the one before it is on disk
-SLOWLY = ("--set", "block_atoms=170", "--set", "high_water_bytes=20000")
+SLOWLY = ("--set", "block_atoms=170", "--set", "high_water_bytes=3000")
 PATIENCE_S = 60.0
 
 
