@@ -23,7 +23,15 @@ from stream.broker import (
     WorkerState,
 )
 from stream.messages import RunSpec, check_run_name
-from stream.redis_answers import check_answer, check_priority
+from stream.refusals import (
+    check_priority,
+    refuse_by_writer,
+    refuse_existing,
+    refuse_fenced,
+    refuse_full,
+    refuse_sealed,
+    refuse_unknown,
+)
 from stream.settings import Settings
 from xas.errors import Fenced, Stop
 
@@ -91,10 +99,10 @@ class MemoryBroker:
             shard.runs[run] = _new_run(run, spec, run_id, self._clock())
         state = shard.runs[run]
         if state.sealed is not None and not (state.interrupted and resume):
-            check_answer(run, (b"sealed", str(state.sealed)))
+            refuse_sealed(run, state.sealed)
         state.spec.require_same(run, spec)
         if state.next_index and not resume and state.run_id != run_id:
-            check_answer(run, (b"exists", str(state.next_index)))
+            refuse_existing(run, state.next_index)
         self._update(
             run,
             epoch=max(state.epoch + 1, int(1000 * self._clock())),
@@ -118,19 +126,18 @@ class MemoryBroker:
         """The run, if the producer's hold on it is good."""
         state = self._shard_of(opened.run).runs.get(opened.run)
         if state is None:
-            check_answer(opened.run, (b"unknown",))
-            raise AssertionError
+            refuse_unknown(opened.run)
         if state.epoch != opened.epoch:
-            check_answer(opened.run, (b"fenced",))
+            refuse_fenced(opened.run)
         if state.refusal:
-            check_answer(opened.run, (b"refused", state.refusal))
+            refuse_by_writer(opened.run, state.refusal)
         return state
 
     def push(self, opened: Opened, first: int, n_frames: int, payload: bytes) -> int:
         """See ProducerBroker."""
         state, shard = self._opened(opened), self._shard_of(opened.run)
         if state.sealed is not None:
-            check_answer(opened.run, (b"sealed", str(state.sealed)))
+            refuse_sealed(opened.run, state.sealed)
         if first != state.next_index:
             return state.next_index
         mark, size = self.settings.high_water_bytes, len(payload)
@@ -138,7 +145,7 @@ class MemoryBroker:
         if (state.held_bytes and state.held_bytes + size > mark) or (
             shared and shared + size > 4 * mark
         ):
-            check_answer(opened.run, (b"full", str(state.held_bytes)))
+            refuse_full(opened.run, state.held_bytes)
         number = next(self._ids)
         shard.frames[opened.priority].entries[number] = Entry(
             stream=f"{self.settings.shard_of(opened.run)}:{opened.priority}",

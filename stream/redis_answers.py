@@ -7,9 +7,17 @@ from typing import Any
 
 import msgspec
 
-from stream.broker import PRIORITIES, Completion, Entry, Lease, ResultEntry, RunState
+from stream.broker import Completion, Entry, Lease, ResultEntry, RunState
 from stream.messages import RunSpec, check_run_name
-from xas.errors import Backpressure, Fenced, RunForgotten, RunRefused, Stop
+from stream.refusals import (
+    refuse_by_writer,
+    refuse_existing,
+    refuse_fenced,
+    refuse_full,
+    refuse_sealed,
+    refuse_unknown,
+)
+from xas.errors import Fenced, RunRefused, Stop
 
 GROUP = "workers"
 MAX_FRAMES = 2**24  # in one entry; far above any block of ours
@@ -35,32 +43,21 @@ RUN_FIELDS = (
 )
 
 
-def check_priority(priority: str) -> None:
-    """RunRefused for a priority that no broker has."""
-    if priority not in PRIORITIES:
-        raise RunRefused(f"priority {priority!r} is none of {', '.join(PRIORITIES)}")
-
-
 def check_answer(run: str, answer: Any) -> None:
     """Raise what a producer's script refused."""
-    kind, detail = answer[0], text(answer[1]) if len(answer) > 1 else ""
-    if kind == b"full":
-        raise Backpressure(
-            f"run {run!r} has {detail} bytes accepted and not yet on disk: the workers or the "
-            "writer are behind"
-        )
-    if kind == b"fenced":
-        raise Fenced(f"run {run!r} was opened by another producer; this one must stop")
-    if kind == b"unknown":
-        raise RunForgotten(f"the server does not know run {run!r} any more")
-    if kind == b"refused":
-        raise RunRefused(f"the writer refuses run {run!r}: {detail}")
-    if kind == b"sealed":
-        raise RunRefused(f"run {run!r} is complete with {detail} frames: take another name")
-    if kind == b"exists":
-        raise RunRefused(
-            f"run {run!r} holds {detail} frames already: resume it, or take another name"
-        )
+    kind, detail = text(answer[0]), text(answer[1]) if len(answer) > 1 else ""
+    if kind == "full":
+        refuse_full(run, int(detail))
+    if kind == "fenced":
+        refuse_fenced(run)
+    if kind == "unknown":
+        refuse_unknown(run)
+    if kind == "refused":
+        refuse_by_writer(run, detail)
+    if kind == "sealed":
+        refuse_sealed(run, int(detail))
+    if kind == "exists":
+        refuse_existing(run, int(detail))
 
 
 def check_lease(lease: Lease, answer: Any) -> None:

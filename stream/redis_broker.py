@@ -40,7 +40,6 @@ from stream.redis_answers import (
     RUN_FIELDS,
     check_answer,
     check_lease,
-    check_priority,
     completion_args,
     entry_from,
     result_from,
@@ -48,6 +47,7 @@ from stream.redis_answers import (
     text,
 )
 from stream.redis_connection import NoSuchGroup, RedisConnection
+from stream.refusals import check_priority
 from stream.settings import Settings
 from xas.errors import Fenced
 

@@ -1,0 +1,49 @@
+"""Why a broker refuses a producer, in words: the same from every broker."""
+
+from __future__ import annotations
+
+from typing import NoReturn
+
+from stream.broker import PRIORITIES
+from xas.errors import Backpressure, Fenced, RunForgotten, RunRefused
+
+
+def check_priority(priority: str) -> None:
+    """RunRefused for a priority that no broker has."""
+    if priority not in PRIORITIES:
+        raise RunRefused(f"priority {priority!r} is none of {', '.join(PRIORITIES)}")
+
+
+def refuse_full(run: str, held_bytes: int) -> NoReturn:
+    """Backpressure above the high-water mark."""
+    raise Backpressure(
+        f"run {run!r} has {held_bytes} bytes accepted and not yet on disk: the workers or the "
+        "writer are behind"
+    )
+
+
+def refuse_fenced(run: str) -> NoReturn:
+    """Fenced where a later producer has opened the run."""
+    raise Fenced(f"run {run!r} was opened by another producer; this one must stop")
+
+
+def refuse_unknown(run: str) -> NoReturn:
+    """RunForgotten where the broker has no such run."""
+    raise RunForgotten(f"the server does not know run {run!r} any more")
+
+
+def refuse_by_writer(run: str, reason: str) -> NoReturn:
+    """RunRefused in the writer's own words."""
+    raise RunRefused(f"the writer refuses run {run!r}: {reason}")
+
+
+def refuse_sealed(run: str, n_frames: int) -> NoReturn:
+    """RunRefused for a run that is complete."""
+    raise RunRefused(f"run {run!r} is complete with {n_frames} frames: take another name")
+
+
+def refuse_existing(run: str, n_frames: int) -> NoReturn:
+    """RunRefused for a run that is somebody's, and not asked to be resumed."""
+    raise RunRefused(
+        f"run {run!r} holds {n_frames} frames already: resume it, or take another name"
+    )
