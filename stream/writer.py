@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import threading
@@ -17,6 +18,7 @@ import msgspec
 from stream.broker import ResultEntry, RunState, WriterBroker
 from stream.messages import RunSpec
 from stream.result_file.draft import storage
+from stream.result_file.leftovers import sweep_finished
 from stream.result_file.survey import Survey, highest_epoch, survey
 from stream.run_writer import RunWriter
 from stream.service import run_until_stopped, say
@@ -55,6 +57,14 @@ class Writer:
         with storage(out):
             out.mkdir(parents=True, exist_ok=True)
         self._lease = broker.acquire(shard, self._owner, above=0)
+        self._clear_after_the_dead()
+
+    def _clear_after_the_dead(self) -> None:
+        """Remove segments of finished runs whose writer did not live to the end of their grace."""
+        for place in self._out.glob("*.segments"):
+            name, grace_s = place.name.removesuffix(".segments"), self._settings.segment_grace_s
+            with contextlib.suppress(BadResultFile):  # somebody else's file: let it lie
+                sweep_finished(self._out, name, grace_s=grace_s, clock=self._clock)
 
     def run(self, stop: threading.Event) -> None:
         """Write until stopped; what is in hand is made durable first."""

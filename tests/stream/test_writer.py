@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import shutil
+import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -519,3 +520,18 @@ def test_a_slow_commit_interval_gathers_rows(broker: MemoryBroker, out: Path) ->
     writer.drain()
     assert broker.run("md").watermark == 2
     assert_rows(out / "md.h5", 2)
+
+
+def test_segments_of_a_writer_that_died_within_its_grace_are_removed_later(out: Path) -> None:
+    clock = Clock(time.time())
+    broker = MemoryBroker(replace(SETTINGS, segment_grace_s=60.0), clock)
+    publish(broker)
+    opened = open_and_push(broker, [3])
+    work(broker)
+    broker.seal(opened, 3)
+    run_writer(broker, out)
+    assert (out / "md.segments").exists()
+    clock.now += 120.0
+    run_writer(broker, out)
+    assert not (out / "md.segments").exists()
+    assert_rows(out / "md.h5", 3)
