@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from pathlib import Path
 
 import pytest
 from commands import call, complaint
@@ -30,6 +31,11 @@ def test_the_measures_are_printed_as_markdown() -> None:
     assert len(table) >= 5
     assert len({line.count(" | ") for line in table}) == 1
     assert any("published network" in line for line in lines if line.startswith("- ["))
+
+
+def test_the_readme_shows_the_programs_own_table() -> None:
+    readme = (Path(__file__).parents[2] / "README.md").read_text()
+    assert call("models", "show", "fe-k", "--markdown").stdout.strip() in readme
 
 
 def test_an_unknown_model_is_told_the_nearest() -> None:
