@@ -14,7 +14,7 @@ from stream.producer import Producer
 from stream.sources.frames import FrameChunk
 from stream.sources.trajectory import TrajectorySource, open_trajectory
 from xas.edges import element_symbol
-from xas.errors import BadStructure, BadTrajectory
+from xas.errors import BadStructure, BadTrajectory, Reject
 from xas.structure import Sites, StructureBatch
 
 
@@ -39,6 +39,11 @@ class Trajectory:
     def is_pipe(self) -> bool:
         """Whether it can be read only once."""
         return self.path == "-"
+
+    def require_repeatable(self) -> None:
+        """Reject for a pipe: whoever resumes has to read from the beginning again."""
+        if self.is_pipe:
+            raise Reject("--resume: standard input cannot be read again from its beginning")
 
     def open(self, first: int = 0) -> TrajectorySource:
         """Open it behind its first selected frames; BadTrajectory."""

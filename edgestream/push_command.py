@@ -48,6 +48,8 @@ def push_trajectory(
     """
     if policy not in get_args(Policy):
         raise Reject(f"--policy {policy!r} is none of {', '.join(get_args(Policy))}")
+    if resume:
+        trajectory.require_repeatable()
     broker = RedisBroker(url, settings)
     broker.check_version()
     opened = Opened(trajectory, stop=stop)

@@ -126,8 +126,8 @@ def check_output(request: RunRequest) -> None:
     if out.suffix != ".h5":
         raise RunRefused(f"-o {out}: result files end in .h5")
     check_run_name(request.run)
-    if request.resume and request.trajectory.is_pipe:
-        raise Reject("--resume: standard input cannot be read again from its beginning")
+    if request.resume:
+        request.trajectory.require_repeatable()
     if out.exists() and not (request.resume or request.overwrite):
         raise OutputExists(f"{out} exists: --resume goes on with it, --overwrite replaces it")
     if request.resume and out.exists():

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.codec import Array
-from xas.errors import BadMessage, BadStructure, RunRefused
+from xas.errors import BadMessage, RunRefused
 from xas.structure import Sites, StructureBatch
 
 PREDICTED = 1
@@ -229,8 +229,3 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     descriptor: str
     provider: str
     energy: Array
-
-
-def index_error(run: str, index: int, why: str) -> BadStructure:
-    """A BadStructure that names its frame."""
-    return BadStructure(f"run {run!r}, frame {index}: {why}")

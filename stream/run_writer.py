@@ -96,13 +96,14 @@ class RunWriter:
         if not new:  # all of it was written before: by us, or by an earlier writer
             self._check()
             return True
-        self._know_energies([decode(e.payload, ResultBlock) for e in new])
+        results = [decode(entry.payload, ResultBlock) for entry in new]
+        self._know_energies(results)
         if self._folder is None:
             if not all_here:
                 return False
             self._open_folder(None)  # every frame is a dead letter: a file without energies
         assert self._folder is not None
-        rows = self._new_rows(new)
+        rows = self._new_rows(results)
         if rows:
             self._folder.append(Rows.concatenate(rows))
         self.on_disk = self._folder.n_frames
@@ -114,18 +115,17 @@ class RunWriter:
         if self._folder is not None:
             self._folder.check()
 
-    def _new_rows(self, batch: list[ResultEntry]) -> list[Rows]:
+    def _new_rows(self, results: list[ResultBlock]) -> list[Rows]:
         new, reach = [], self.on_disk
-        for entry in batch:
-            end = entry.first + entry.n_frames
+        for result in results:
+            end = result.first + result.n_frames
             if end > reach:
-                new.append(self._rows(entry)[reach - entry.first :])
+                new.append(self._rows(result)[reach - result.first :])
                 reach = end
         return new
 
-    def _rows(self, entry: ResultEntry) -> Rows:
+    def _rows(self, result: ResultBlock) -> Rows:
         assert self._folder is not None
-        result = decode(entry.payload, ResultBlock)
         energy = self._folder.header.energy
         index, own = self._energies.get(result.model, (-1, energy))
         keep = self._folder.header.keep_structures

@@ -28,10 +28,10 @@ def predict_batch(batch: Batch, predictor: Predictor, beat: Callable[[], None]) 
         return _predict(batch, predictor).split(batch.sizes)
     except Stop:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever a frame may raise, it is caught and named
+    except Exception:  # noqa: BLE001 - whatever a frame may raise, it is caught and named
         if sum(batch.sizes) == 1:
             beat()
-            return [_last_chance(batch, predictor, error)]
+            return [_last_chance(batch, predictor)]
     first, second = (predict_batch(half, predictor, beat) for half in batch.halves())
     outcomes = first + second
     return outcomes if len(batch.jobs) > 1 else [Outcome.join(outcomes)]
@@ -43,14 +43,14 @@ def _predict(batch: Batch, predictor: Predictor) -> Outcome:
     return Outcome.of(prediction, len(structures), predictor.bundle.sha256)
 
 
-def _last_chance(batch: Batch, predictor: Predictor, first_error: Exception) -> Outcome:
+def _last_chance(batch: Batch, predictor: Predictor) -> Outcome:
     try:
         return _predict(batch, predictor)
     except Stop:
         raise
     except Exception as error:  # noqa: BLE001 - as above
         predictor.check()
-        return Outcome.failed(1, _failure(error or first_error))
+        return Outcome.failed(1, _failure(error))
 
 
 def _failure(error: Exception) -> Failure:

@@ -198,3 +198,10 @@ def test_a_resumed_file_of_another_model_is_refused(tmp_path: Path) -> None:
     call("run", few, "-o", out, code=2)
     said = refused(tmp_path, few, "--resume", "--model", "fe-k@champion")
     assert "fe-k@champion" in said
+
+
+@pytest.mark.parametrize("words", [("run", "-", "-o", "md.h5"), ("push", "-", "--run", "md")])
+def test_a_pipe_cannot_be_resumed(words: tuple[str, ...], tmp_path: Path) -> None:
+    said = complaint(*words, "--resume", cwd=tmp_path)
+    assert "standard input cannot be read again" in said
+    assert not list(tmp_path.iterdir())
