@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from edgestream.import_command import import_app
 from edgestream.options import (
     Absorber,
     AsJson,
@@ -56,6 +57,7 @@ app = typer.Typer(
 )
 models_app = typer.Typer(help="What models there are, how good, trained on what.")
 app.add_typer(models_app, name="models", no_args_is_help=True)
+models_app.add_typer(import_app, name="import", no_args_is_help=True)
 
 
 def say_version(wanted: bool) -> None:

@@ -22,6 +22,7 @@ def match_file(
 ) -> Match:
     """The agreement; BadSpectrum for another element, or for a run without spectra."""
     spectrum = read_measured(measured)
+    errors: Array | None
     if predicted.suffix == ".h5":
         energy, intensity, errors = _average_of_run(predicted, spectrum)
     else:
@@ -47,11 +48,12 @@ def _average_of_run(path: Path, measured: MeasuredSpectrum) -> tuple[Array, Arra
 
 def _average_of_structures(
     path: Path, model: str, models: Path | None
-) -> tuple[Array, Array, Array]:
+) -> tuple[Array, Array, Array | None]:
     trajectory = Trajectory(path=str(path))
     spectra, fault = predict_file(trajectory, model, None, device="cpu", models=models)
     if fault:
         raise BadTrajectory(fault)
     # errors of one model do not average out over structures
-    errors = spectra.errors.mean(axis=0, dtype=np.float64)
-    return spectra.energy, spectra.intensity.mean(axis=0, dtype=np.float64), errors
+    errors = spectra.known_errors
+    mean = None if errors is None else errors.mean(axis=0, dtype=np.float64)
+    return spectra.energy, spectra.intensity.mean(axis=0, dtype=np.float64), mean

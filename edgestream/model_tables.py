@@ -8,7 +8,7 @@ import textwrap
 from collections.abc import Sequence
 
 from edgestream.tables import print_table
-from model_store.manifest import Manifest, Measures, PeakErrors
+from model_store.manifest import Manifest, Measures, Origin, PeakErrors, Training
 
 WIDTH = 100
 INDENT = 13
@@ -26,8 +26,7 @@ def print_models(manifests: Sequence[Manifest]) -> None:
                 f"{m.output.energy_ev[0]:.0f}-{m.output.energy_ev[-1]:.0f}",
                 str(m.members),
                 f"{own.percent.median:.1f}" if own else "-",
-                str(m.training.data.n_labels),
-                m.training.data.file,
+                *_trained_on(m),
             ]
         )
     print_table(
@@ -38,17 +37,14 @@ def print_models(manifests: Sequence[Manifest]) -> None:
 
 def print_model(manifest: Manifest) -> None:
     """``models show``: paragraphs of the terminal's width, then the table of measures."""
-    t, energies = manifest.training, manifest.output.energy_ev
+    energies = manifest.output.energy_ev
     paragraphs = {
         "edge": f"{manifest.element} {manifest.edge}",
         "energies": f"{len(energies)} points, {energies[0]:.2f} to {energies[-1]:.2f} eV",
         "network": f"{manifest.members} members, {manifest.descriptor.n_features} features",
-        "trained": f"{t.date}, seed {t.seed}, {t.duration_s:.0f} s: {t.command}",
-        "data": f"{t.data.file}: {t.data.n_labels} labels in {t.data.n_groups} groups, "
-        f"sha256 {t.data.sha256[:16]}",
-        "source": f"{t.data.source} ({t.data.licence})",
-        "cite": t.data.citation,
-        "calibration": f"{manifest.calibration.method} ({manifest.calibration.split})",
+        **_training(manifest.training),
+        **_origin(manifest.origin),
+        **_evidence(manifest),
     }
     coverage = next((q.coverage for q in manifest.quality if q.coverage), {})
     if coverage:
@@ -57,9 +53,62 @@ def print_model(manifest: Manifest) -> None:
     _say(f"{manifest.reference}: {manifest.summary}")
     for name, text in paragraphs.items():
         _say(_paragraph(name, text))
+    if not manifest.quality:
+        _say(_paragraph("quality", "unknown: no measure of it is written down"))
+        return
     print_table(MEASURES, measures_rows(manifest))
     for mark, words in _splits(manifest).items():
         _say(_paragraph(mark, words))
+
+
+def _trained_on(m: Manifest) -> tuple[str, str]:
+    if m.training is not None:
+        return str(m.training.data.n_labels), m.training.data.file
+    return "-", f"unknown, from {m.origin.program}" if m.origin else "unknown"
+
+
+def _training(t: Training | None) -> dict[str, str]:
+    if t is None:
+        return {}
+    return {
+        "trained": f"{t.date}, seed {t.seed}, {t.duration_s:.0f} s: {t.command}",
+        "data": f"{t.data.file}: {t.data.n_labels} labels in {t.data.n_groups} groups, "
+        f"sha256 {t.data.sha256[:16]}",
+        "source": f"{t.data.source} ({t.data.licence})",
+        "cite": t.data.citation,
+    }
+
+
+def _origin(o: Origin | None) -> dict[str, str]:
+    if o is None:
+        return {}
+    files = ", ".join(f"{name} (sha256 {digest[:16]})" for name, digest in o.files.items())
+    told = {"source": o.source, "licence": o.licence, "cite": o.citation}
+    same = "" if o.difference is None else f"; {o.difference:.1e} off the original's own answer"
+    return {
+        "imported": f"{o.date} from {o.program}: {o.command}",
+        "files": files + same,
+        **{key: text for key, text in told.items() if text},
+    }
+
+
+def _evidence(manifest: Manifest) -> dict[str, str]:
+    """What the errors and the novelty are worth."""
+    output, calibration = manifest.output, manifest.calibration
+    words = (
+        {}
+        if calibration is None
+        else {"calibration": f"{calibration.method} ({calibration.split})"}
+    )
+    if output.errors == "uncalibrated":
+        words["errors"] = "the spread of the model's members as it is, not calibrated"
+    if output.errors == "none":
+        words["errors"] = "none: the model does not say how uncertain it is (0 in result files)"
+    if output.novelty == "uncalibrated":
+        words["novelty"] = "on the model's own scale: 1 has no meaning"
+    if output.novelty == "none":
+        words["novelty"] = "none: the model does not know its training data (0 in result files)"
+    return words
 
 
 def print_measures_markdown(manifest: Manifest) -> None:

@@ -31,7 +31,7 @@ def draw_run(file: Path, picture: Path) -> None:
 def draw_spectra(spectra: Spectra, picture: Path) -> None:
     """Predicted spectra with their bands."""
     labels = [f"{s}: atom {a}" for s, a in zip(spectra.structure, spectra.atom, strict=True)]
-    plots.plot_predictions(spectra.energy, spectra.intensity, spectra.errors, labels, picture)
+    plots.plot_predictions(spectra.energy, spectra.intensity, spectra.known_errors, labels, picture)
 
 
 def draw_match(found: Match, picture: Path) -> None:

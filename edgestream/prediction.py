@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgestream.models import load_predictor
+from model_store.manifest import Evidence
 from workers.predictor import Prediction, Predictor
 from xas.edges import atomic_number, element_symbol
 from xas.errors import BadStructure
@@ -30,6 +31,7 @@ class Spectra:
     energy             (n_energy,) float64, eV
     intensity, errors  (n, n_energy) float32; errors are one standard deviation
     novelty            (n,) float32, how far outside the training data (1: its 99th percentile)
+                       errors and novelty are NaN where the model gives none
     structure, atom    (n,) int64, which structure and which of its atoms a row belongs to
     model              name@version
     """
@@ -44,6 +46,11 @@ class Spectra:
 
     def __len__(self) -> int:
         return len(self.intensity)
+
+    @property
+    def known_errors(self) -> NDArray[np.float32] | None:
+        """``errors``, or None where the model gives none."""
+        return None if np.isnan(self.errors).all() else self.errors
 
     def normalised(self) -> NDArray[np.float32]:
         """(n, n_energy) float32: intensity divided by the edge step of each spectrum."""
@@ -83,15 +90,21 @@ def as_batch(structures: AtomsLike | Iterable[AtomsLike] | StructureBatch) -> St
 
 def spectra_of(predictor: Predictor, prediction: Prediction) -> Spectra:
     """A prediction with the grid and the name of its model."""
+    output = predictor.manifest.output
     return Spectra(
         energy=predictor.energy,
         intensity=prediction.intensity,
-        errors=prediction.errors,
-        novelty=prediction.novelty,
+        errors=_known(prediction.errors, output.errors),
+        novelty=_known(prediction.novelty, output.novelty),
         structure=prediction.sites.structure,
         atom=prediction.sites.atom,
         model=predictor.manifest.reference,
     )
+
+
+def _known(values: NDArray[np.float32], evidence: Evidence) -> NDArray[np.float32]:
+    """A model that gives none has zeros in its graph, which would read as certainty."""
+    return np.full_like(values, np.nan) if evidence == "none" else values
 
 
 def read_absorbers(

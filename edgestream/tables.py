@@ -147,8 +147,8 @@ def print_spectra(spectra: Spectra, *, plot: Path | None) -> None:
             str(spectra.atom[i]),
             f"{highest[i]:.1f}",
             f"{spectra.intensity[i].max():.3f}",
-            f"{share[i]:.1f}",
-            f"{spectra.novelty[i]:.2f}",
+            _or_dash(share[i], 1),
+            _or_dash(spectra.novelty[i], 2),
         ]
         for i in range(min(len(spectra), MAX_ROWS))
     ]
@@ -162,6 +162,10 @@ def print_spectra(spectra: Spectra, *, plot: Path | None) -> None:
         _print(f"({len(spectra) - MAX_ROWS} more; --json prints all, with the spectra)")
     if plot is not None:
         _print(f"picture {plot}")
+
+
+def _or_dash(value: float, digits: int) -> str:
+    return "-" if np.isnan(value) else f"{value:.{digits}f}"
 
 
 def print_match(found: Match, measured: Path, predicted: Path, *, plot: Path | None) -> None:

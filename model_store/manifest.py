@@ -11,7 +11,7 @@ import math
 import re
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 from msgspec import Struct
@@ -20,7 +20,8 @@ from xas.descriptor import DescriptorSpec
 from xas.edges import SYMBOLS
 from xas.errors import BadModel
 
-FORMAT = 1
+FORMAT = 2
+"""2: also models of other programs, whose training or calibration may be unknown."""
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 CHECK = "check.npz"
@@ -35,15 +36,23 @@ class StructureInput(Struct, frozen=True, forbid_unknown_fields=True, tag="struc
     descriptor: dict[str, Any]
 
 
+Evidence = Literal["calibrated", "uncalibrated", "none"]
+"""What stands behind an output: held-out data, the model alone, or nothing (it is 0 then)."""
+
+
 class SpectrumOutput(Struct, frozen=True, forbid_unknown_fields=True, tag="spectrum"):
     """A spectrum comes out, with one standard deviation, on a grid of energies.
 
     energy_ev  rising energies, eV
     unit       of the intensity and its errors
+    errors     what stands behind ``std``, "uncalibrated": the spread of members as it is
+    novelty    what stands behind ``novelty``
     """
 
     energy_ev: tuple[float, ...]
     unit: str
+    errors: Evidence = "calibrated"
+    novelty: Evidence = "calibrated"
 
 
 class Dataset(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -69,6 +78,29 @@ class Training(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     data: Dataset
     recipe: dict[str, Any]
     versions: dict[str, str]
+
+
+class Origin(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where a model of another program comes from.
+
+    program     that made it, as far as its files say
+    files       what was imported: name -> SHA-256
+    command     that imported it; ``date``, ``versions``: when, and by which programs
+    settings    of the original, as it was read
+    difference  largest absolute difference between this graph and the original's own weights on the
+                check input; None where there was no original to compare with
+    """
+
+    program: str
+    files: dict[str, str]
+    command: str
+    date: str
+    versions: dict[str, str]
+    settings: dict[str, Any] = {}
+    difference: float | None = None
+    source: str = ""
+    licence: str = ""
+    citation: str = ""
 
 
 class PercentErrors(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -118,21 +150,26 @@ class Calibration(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Everything that is known of one version of one model; ``files``: name -> SHA-256."""
+    """Everything that is known of one version of one model; ``files``: name -> SHA-256.
+
+    A model trained here has training, quality and calibration; one of another program has an
+    origin, and the others only where somebody wrote them down.
+    """
 
     format: int = FORMAT
     name: str
-    version: int
+    version: int = 1
     element: str
     edge: str
     summary: str = ""
     input: StructureInput
     output: SpectrumOutput
-    members: int
-    training: Training
-    quality: tuple[Measures, ...]
-    calibration: Calibration
-    files: dict[str, str]
+    members: int = 1
+    training: Training | None = None
+    quality: tuple[Measures, ...] = ()
+    calibration: Calibration | None = None
+    origin: Origin | None = None
+    files: dict[str, str] = {}
 
     @property
     def reference(self) -> str:
@@ -184,6 +221,13 @@ def read(folder: Path) -> Manifest:
 
 def validate(manifest: Manifest, where: str) -> None:
     """Check what the types cannot say. Raises BadModel with the first fault."""
+    validate_content(manifest, where)
+    if fault := _file_fault(manifest.files):
+        raise BadModel(f"{where}: {fault}")
+
+
+def validate_content(manifest: Manifest, where: str) -> None:
+    """The same for a model whose files are not written yet."""
     if fault := _fault(manifest):
         raise BadModel(f"{where}: {fault}")
     try:
@@ -208,7 +252,17 @@ def _fault(manifest: Manifest) -> str | None:
         return "the energies do not rise"
     if manifest.members < 1:
         return "an ensemble has at least one member"
-    return _file_fault(manifest.files)
+    return _evidence_fault(manifest)
+
+
+def _evidence_fault(manifest: Manifest) -> str | None:
+    if manifest.training is None and (manifest.format < FORMAT or manifest.origin is None):
+        return "neither how it was trained nor where it comes from (training, origin) is said"
+    if manifest.calibration is None:
+        for name in ("errors", "novelty"):
+            if getattr(manifest.output, name) == "calibrated":
+                return f"{name}: said to be calibrated, but not how (calibration); or is it none?"
+    return None
 
 
 def _file_fault(files: dict[str, str]) -> str | None:
