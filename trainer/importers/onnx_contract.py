@@ -88,8 +88,6 @@ def _require_shape(end: onnx.ValueInfoProto, width: tuple[int, ...], who: str, w
     wanted = f"(n, {', '.join(map(str, width))})" if width else "(n,)"
     if tensor.elem_type not in _KINDS:
         raise BadModel(f"{where}: {end.name} is neither float32 nor float64: export it as float32")
-    if not tensor.HasField("shape"):
-        return  # it shows when the check structures are computed
     if shape and shape[0] is not None:
         raise BadModel(
             f"{where}: {end.name} has a fixed first axis ({shape[0]}): export the model with a "

@@ -109,5 +109,6 @@ def _converted(pipeline: Any, n_features: int, path: Path) -> bytes:
             "that it supports"
         ) from None
     for output in model.graph.output:
-        output.type.tensor_type.ClearField("shape")  # it says (n, 1) also where there are more
+        for axis in output.type.tensor_type.shape.dim:
+            axis.Clear()  # it says (n, 1) also where there are more
     return bytes(model.SerializeToString())
