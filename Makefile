@@ -36,7 +36,7 @@ format: .venv/.developer
 	touch $@
 
 .venv/.developer: .venv/bin/python $(PARTS)
-	$(INSTALL) --editable '.[train,dev]'
+	$(INSTALL) --editable '.[train,sklearn,dev]'
 	touch $@ .venv/.installed
 
 clean:

@@ -250,6 +250,8 @@ def _fault(manifest: Manifest) -> str | None:
         return f"{len(energies)} energies, or one that is not finite"
     if any(b <= a for a, b in pairwise(energies)):
         return "the energies do not rise"
+    if not manifest.output.unit.strip() or not manifest.output.unit.isprintable():
+        return "the unit of the intensity is empty, or no text in one line"
     if manifest.members < 1:
         return "an ensemble has at least one member"
     return _evidence_fault(manifest)

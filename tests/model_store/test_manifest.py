@@ -43,7 +43,12 @@ def test_a_manifest_is_written_for_reading() -> None:
         ("output/energy_ev", [1.0, 3.0, 2.0], "do not rise"),
         ("output/energy_ev", [1.0], "1 energies"),
         ("output/energy_ev", [1.0, "two"], "not a manifest"),
+        ("output/unit", " ", "unit of the intensity is empty"),
+        ("output/unit", "a\nb", "no text in one line"),
+        ("output/errors", "guessed", "not a manifest"),
         ("members", 0, "at least one member"),
+        ("training", None, "neither how it was trained nor where it comes from"),
+        ("calibration", None, "errors: said to be calibrated, but not how"),
         ("files", {}, "no hash of model.onnx"),
         ("files/model.onnx", "abc", "not a SHA-256"),
         ("files/..", "0" * 64, "no name of a file"),
@@ -64,6 +69,39 @@ def test_a_wrong_manifest_is_refused_with_its_reason(path: str, value: Any, reas
 def test_bytes_that_are_no_manifest_are_refused(data: bytes) -> None:
     with pytest.raises(BadModel):
         manifests.decode(data, "here")
+
+
+def imported(**output: str) -> bytes:
+    """The built-in manifest as that of a model of another program, in the newest format."""
+    document = json.loads(BUILT_IN) | {"format": 2, "training": None, "calibration": None}
+    document["output"] |= output
+    origin = {"program": "X", "files": {}, "command": "", "date": "2026-01-01", "versions": {}}
+    return json.dumps(document | {"quality": [], "origin": origin}).encode()
+
+
+def test_a_manifest_of_the_first_format_is_read_as_it_was() -> None:
+    manifest = manifests.decode(BUILT_IN, "here")
+    assert json.loads(BUILT_IN)["format"] == manifest.format == 1
+    assert (manifest.output.errors, manifest.output.novelty) == ("calibrated", "calibrated")
+    assert manifest.origin is None
+
+
+def test_an_imported_model_need_not_know_its_training() -> None:
+    manifest = manifests.decode(imported(errors="uncalibrated", novelty="none"), "here")
+    assert manifests.decode(manifests.encode(manifest), "there") == manifest
+    assert manifest.training is None
+
+
+@pytest.mark.parametrize("output", [{"errors": "none"}, {"novelty": "none"}])
+def test_what_is_calibrated_says_how(output: dict[str, str]) -> None:
+    with pytest.raises(BadModel, match="said to be calibrated, but not how"):
+        manifests.decode(imported(**output), "here")
+
+
+def test_an_origin_belongs_to_the_second_format() -> None:
+    first = json.loads(imported(errors="none", novelty="none")) | {"format": 1}
+    with pytest.raises(BadModel, match="neither how it was trained"):
+        manifests.decode(json.dumps(first).encode(), "here")
 
 
 def test_a_folder_without_manifest_is_refused(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from itertools import pairwise
 from pathlib import Path
 
@@ -70,7 +71,8 @@ def _from_file(path: Path, where: str) -> Grid:
         if path.suffix == ".npy":
             values = np.load(path, allow_pickle=False)
         else:
-            values = np.loadtxt(path, dtype=np.float64, comments="#", ndmin=2)
+            with warnings.catch_warnings(action="ignore"):  # an empty file is refused below
+                values = np.loadtxt(path, dtype=np.float64, comments="#", ndmin=2)
             values = values[:, 0] if values.ndim == 2 and len(values) > 1 else values.ravel()
         return tuple(np.asarray(values, dtype=np.float64).ravel().tolist())
     except OSError as error:

@@ -44,7 +44,7 @@ def import_sklearn(path: Path, manifest: Path, *, trust: bool, command: str = ""
     files = {found.name: found for found in (path, manifest)}
     origin = origin_of("", files, command, "scikit-learn", "skl2onnx")
     origin = msgspec.structs.replace(origin, settings={"steps": _steps(pipeline)})
-    data = _converted(pipeline, draft.descriptor.n_features, path)
+    data = _converted(pipeline, draft, path)
 
     def original(features: F32) -> NDArray[np.floating]:
         return np.asarray(pipeline.predict(features.astype(np.float64)), dtype=np.float64)
@@ -87,6 +87,20 @@ def _require_shapes(pipeline: Any, draft: Manifest, path: Path) -> None:
             f"{path}: the pipeline takes {taken} features, the descriptor in the manifest gives "
             f"{wanted}: name the descriptor that it was fitted to"
         )
+    spectra, n_energy = _try(pipeline, wanted, path), len(draft.output.energy_ev)
+    if spectra.shape != (2, n_energy):
+        raise BadModel(
+            f"{path}: the pipeline gives {spectra.shape} for two sites, the manifest {n_energy} "
+            "energies: give the grid of the spectra that it was fitted to"
+        )
+
+
+def _try(pipeline: Any, n_features: int, path: Path) -> NDArray[np.floating]:
+    try:
+        return np.asarray(pipeline.predict(np.ones((2, n_features))))
+    except Exception as error:  # noqa: BLE001 - estimators raise what they like
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        raise BadModel(f"{path}: the pipeline cannot predict ({reason}); is it fitted?") from None
 
 
 def _steps(pipeline: Any) -> list[str]:
@@ -94,11 +108,11 @@ def _steps(pipeline: Any) -> list[str]:
     return [type(step).__name__ for _, step in steps]
 
 
-def _converted(pipeline: Any, n_features: int, path: Path) -> bytes:
+def _converted(pipeline: Any, draft: Manifest, path: Path) -> bytes:
     from skl2onnx import convert_sklearn
     from skl2onnx.common.data_types import FloatTensorType
 
-    taken = [("features", FloatTensorType([None, n_features]))]
+    taken = [("features", FloatTensorType([None, draft.descriptor.n_features]))]
     try:
         with warnings.catch_warnings(action="ignore"):
             model = convert_sklearn(pipeline, initial_types=taken, target_opset=OPSET)
@@ -108,7 +122,18 @@ def _converted(pipeline: Any, n_features: int, path: Path) -> bytes:
             f"{path}: skl2onnx cannot convert {', '.join(_steps(pipeline))} ({reason}); use steps "
             "that it supports"
         ) from None
-    for output in model.graph.output:
-        for axis in output.type.tensor_type.shape.dim:
-            axis.Clear()  # it says (n, 1) also where there are more
+    _give_rows(model.graph, len(draft.output.energy_ev))
     return bytes(model.SerializeToString())
+
+
+def _give_rows(graph: Any, n_energy: int) -> None:
+    """Undo that skl2onnx gives the spectra of an MLPRegressor end to end, as (n n_energy, 1)."""
+    from onnx import TensorProto, helper, numpy_helper
+
+    rows = numpy_helper.from_array(np.array([-1, n_energy], dtype=np.int64), "rows")
+    graph.initializer.append(rows)
+    graph.node.append(helper.make_node("Reshape", [graph.output[0].name, "rows"], ["spectra"]))
+    del graph.output[:]
+    graph.output.append(
+        helper.make_tensor_value_info("spectra", TensorProto.FLOAT, ["n", n_energy])
+    )

@@ -65,9 +65,6 @@ def import_xanesnet(folder: Path, request: Request) -> Imported:
     where the ``train`` extra is missing.
     """
     require_extra()
-    from trainer.importers.original import Original
-    from trainer.importers.perceptron import Perceptron, to_onnx
-
     metadata = read_metadata(folder)
     parameters, dialect = metadata.descriptors[0], dialect_of(request.dialect)
     spec = parameters.spec(dialect)
@@ -83,6 +80,9 @@ def import_xanesnet(folder: Path, request: Request) -> Imported:
     decoder = _decoder(metadata, energy, basis, folder)
     architecture = metadata.model.architecture()
     paths = member_paths(folder, metadata)
+    from trainer.importers.original import Original  # PyTorch: not before all else is in order
+    from trainer.importers.perceptron import Perceptron, to_onnx
+
     raw = [read_weights(path) for path in paths]
     members = [
         Perceptron.of(architecture, tensors, str(path))
