@@ -119,7 +119,9 @@ def sklearn_pipeline(
 
 
 def _command() -> str:
-    return shlex.join(["edgestream", *sys.argv[1:]])
+    """What was typed, without where this machine keeps its files: a bundle travels."""
+    words = [Path(word).name if word.startswith("/") else word for word in sys.argv[1:]]
+    return shlex.join(["edgestream", *words])
 
 
 def _put(imported: Imported, models: Path | None, *, as_json: bool) -> None:

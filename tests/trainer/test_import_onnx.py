@@ -21,6 +21,7 @@ from trainer.importers.bare_onnx import import_onnx
 from trainer.importers.imported import put_imported
 from xas.errors import BadModel
 
+NODE = helper.make_node
 N_FEATURES, N_ENERGY = 17, 21
 MANIFEST: dict[str, Any] = {
     "name": "bare",
@@ -96,6 +97,38 @@ def test_a_bare_graph_gives_its_mean_and_zeros_for_what_it_lacks(tmp_path: Path,
     output = session.bundle.manifest.output
     assert (output.errors, output.novelty) == ("none", "none")
     assert len(output.energy_ev) == N_ENERGY
+
+
+def branch(operator: str) -> onnx.GraphProto:
+    """A graph that takes ``x`` and ``weight`` from the one around it."""
+    end = helper.make_tensor_value_info("r", TensorProto.FLOAT, ["n", N_ENERGY])
+    nodes = [NODE("MatMul", ["x", "weight"], ["inner"]), NODE(operator, ["inner"], ["r"])]
+    return helper.make_graph(nodes, operator, [], [end])
+
+
+def test_branches_and_constants_among_the_inputs_survive(tmp_path: Path) -> None:
+    node = NODE("If", ["c"], ["y"], then_branch=branch("Relu"), else_branch=branch("Abs"))
+    model = layer(nodes=[node], ir_version=3)
+    model.graph.initializer.append(numpy_helper.from_array(np.array(True), "c"))
+    shapes = {"weight": (TensorProto.FLOAT, [N_FEATURES, N_ENERGY]), "c": (TensorProto.BOOL, [])}
+    for name, (kind, shape) in shapes.items():
+        model.graph.input.append(helper.make_tensor_value_info(name, kind, shape))
+    features = np.ones((2, N_FEATURES), dtype=np.float32)
+    weight = numpy_helper.to_array(model.graph.initializer[0])
+    mean = put(tmp_path, model).run(features)[0]
+    np.testing.assert_allclose(mean, np.maximum(features @ weight, 0.0), rtol=0, atol=1e-6)
+
+
+def test_names_that_are_ours_too_do_not_collide(tmp_path: Path) -> None:
+    nodes = [
+        NODE("MatMul", ["features", "weight"], ["std"]),
+        NODE("Identity", ["std"], ["novelty"]),
+        NODE("Identity", ["novelty"], ["mean"]),
+    ]
+    model = layer(nodes=nodes, taken="features", given={"mean": [N_ENERGY]})
+    mean, std, _ = put(tmp_path, model).run(np.ones((2, N_FEATURES), dtype=np.float32))
+    assert mean.any()
+    assert not std.any()
 
 
 def test_outputs_that_the_graph_has_are_kept(tmp_path: Path) -> None:
@@ -174,7 +207,6 @@ def test_a_manifest_that_is_no_json_object_is_refused(tmp_path: Path, text: str)
         put(tmp_path, layer(), text)
 
 
-NODE = helper.make_node
 AND_Y = NODE("MatMul", ["x", "weight"], ["y"])
 
 

@@ -161,6 +161,9 @@ def test_importing_twice_gives_two_versions(tmp_path: Path) -> None:
         ({"descriptor__g2_parameterisation": "centred"}, {}, "never compared"),
         ({"descriptor__absorber_atom_only": False}, {}, "every atom"),
         ({"descriptor__r_max": 1.0}, {}, "no room"),
+        ({"descriptor__r_max": float("inf")}, {}, "no room"),
+        ({"descriptor__l": []}, {}, "l or z is empty"),
+        ({"descriptor__l": [5.0]}, {}, r"metadata\.yaml: .*lambda = 5.0"),
         ({"descriptor__n_g4": 10**9}, {}, "n_g4"),
         ({"descriptor__type": "soap"}, {}, "soap"),
         ({"descriptor__use_spin": True}, {}, "--spin NUMBER"),
@@ -221,7 +224,7 @@ def test_an_ensemble_copied_in_part_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "[1, 2", "scheme: !!python/object/apply:os.system [true]", "a: " + "[" * 5000, "\x00"],
+    ["", "[1, 2", "scheme: !!python/object/apply:os.system [true]", "a: " + "[" * 2000, "\x00"],
 )
 def test_metadata_that_is_not_plain_yaml_is_refused(tmp_path: Path, text: str) -> None:
     folder = make_folder(tmp_path / "made")

@@ -12,7 +12,7 @@ import msgspec
 from msgspec import Struct
 
 from xas.descriptor import DescriptorSpec
-from xas.descriptor_spec import Weight
+from xas.descriptor_spec import MAX_CUTOFF_ANGSTROM, Weight
 from xas.errors import BadModel
 
 Dialect = Literal["newcastle", "redux", "conexs"]
@@ -40,17 +40,23 @@ class WacsfParameters(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
     use_spin: bool = False
     use_charge: bool = False
 
-    def spec(self, dialect: Dialect) -> DescriptorSpec:
-        """The descriptor, without spin and charge. Raises BadModel for what is not supported."""
+    def spec(self, dialect: Dialect, where: str) -> DescriptorSpec:
+        """The descriptor, without spin and charge; BadModel, naming ``where``, if not supported."""
         if fault := self._fault():
-            raise BadModel(f"descriptor: {fault}")
+            raise BadModel(f"{where}: descriptor: {fault}")
+        try:
+            return self._spec(dialect)
+        except BadModel as error:
+            raise BadModel(f"{where}: {error}") from None
+
+    def _spec(self, dialect: Dialect) -> DescriptorSpec:
         return DescriptorSpec.xanesnet(
             r_min=self.r_min,
             r_max=self.r_max,
             n_g2=self.n_g2,
             n_g4=self.n_g4,
-            lambdas=self.l or (1.0, -1.0),
-            zetas=self.z or (1.0,),
+            lambdas=(1.0, -1.0) if self.l is None else self.l,
+            zetas=(1.0,) if self.z is None else self.z,
             weight=_WEIGHT[dialect],
             clip_third=_CLIPS_THIRD[dialect],
         )
@@ -66,8 +72,10 @@ class WacsfParameters(Struct, frozen=True, forbid_unknown_fields=True, kw_only=T
             return "features of every atom (absorber_atom_only: false) are not imported"
         if max(self.n_g2, self.n_g4) > 10_000 or min(self.n_g2, self.n_g4) < 0:
             return f"n_g2 {self.n_g2} or n_g4 {self.n_g4} does not lie in 0..10000"
-        if not 0.0 <= self.r_min < self.r_max - 1.5:
-            return f"r_min {self.r_min} and r_max {self.r_max} leave no room for radial functions"
+        if self.l == () or self.z == ():
+            return "l or z is empty; null stands for [1, -1] and [1]"
+        if not 0.0 <= self.r_min < self.r_max - 1.5 <= MAX_CUTOFF_ANGSTROM:
+            return f"r_min {self.r_min} and r_max {self.r_max} angstrom leave no room for functions"
         return None
 
 
@@ -96,4 +104,4 @@ def spec_of(data: Any, where: str) -> DescriptorSpec:
         raise BadModel(f"{where}: descriptor: {error}") from None
     if parameters.use_spin or parameters.use_charge:
         raise BadModel(f"{where}: descriptor: spin and charge are no features of a structure here")
-    return parameters.spec(dialect)
+    return parameters.spec(dialect, where)

@@ -9,11 +9,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import onnx
-from onnx import TensorProto, compose, helper, numpy_helper
+from onnx import TensorProto, helper, numpy_helper
 
 from xas.errors import BadModel
 
 OUTPUTS = ("mean", "std", "novelty")
+IR_VERSION = 8  # what ONNX Runtime 1.18 and later read; below 4 constants are inputs as well
 _PREFIX = "original/"
 _KINDS = {TensorProto.FLOAT: "float32", TensorProto.DOUBLE: "float64"}
 
@@ -38,22 +39,29 @@ def conform(model: onnx.ModelProto, n_features: int, n_energy: int, where: str) 
     for name, output in given.items():
         width = () if name == "novelty" else (n_energy,)
         _require_shape(output, width, "the manifest says", where)
-    inner = compose.add_prefix(model, _PREFIX)
-    graph = inner.graph
-    nodes = [_cast("features", _PREFIX + taken.name, taken.type.tensor_type.elem_type)]
-    for name, output in given.items():
-        graph.node.append(_cast(_PREFIX + output.name, name, TensorProto.FLOAT))
-    graph.node.extend(_absent(given))
-    nodes += list(graph.node)
-    del graph.node[:]
-    graph.node.extend(nodes)
-    graph.initializer.append(numpy_helper.from_array(np.array([0], dtype=np.int64), "first_axis"))
-    _set_ends(graph, n_features, n_energy)
+    inner = onnx.ModelProto()
+    inner.CopyFrom(model)
+    inner.ir_version = max(inner.ir_version, IR_VERSION)
+    _rename(inner.graph)
+    _join(inner.graph, taken, given)
+    _set_ends(inner.graph, n_features, n_energy)
     try:
         onnx.checker.check_model(inner)
     except onnx.checker.ValidationError as error:
         raise BadModel(f"{where}: {' '.join(str(error).split())[:200]}") from None
     return Conformed(inner.SerializeToString(), frozenset(given) - {"mean"})
+
+
+def _join(
+    graph: onnx.GraphProto, taken: onnx.ValueInfoProto, given: dict[str, onnx.ValueInfoProto]
+) -> None:
+    """Nodes from our input to the renamed one, and from the renamed outputs to ours."""
+    first = _cast("features", _PREFIX + taken.name, taken.type.tensor_type.elem_type)
+    last = [_cast(_PREFIX + end.name, name, TensorProto.FLOAT) for name, end in given.items()]
+    nodes = [first, *graph.node, *last, *_absent(given)]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    graph.initializer.append(numpy_helper.from_array(np.array([0], dtype=np.int64), "first_axis"))
 
 
 def _ends(
@@ -124,12 +132,23 @@ def _absent(given: dict[str, onnx.ValueInfoProto]) -> list[onnx.NodeProto]:
 
 
 def _set_ends(graph: onnx.GraphProto, n_features: int, n_energy: int) -> None:
-    constants = {tensor.name for tensor in graph.initializer}
-    kept = [end for end in graph.input if end.name in constants]
     del graph.input[:], graph.output[:], graph.value_info[:]
     widths = {"mean": [n_energy], "std": [n_energy], "novelty": []}
-    graph.input.extend([_end("features", [n_features]), *kept])
+    graph.input.append(_end("features", [n_features]))
     graph.output.extend(_end(name, width) for name, width in widths.items())
+
+
+def _rename(graph: onnx.GraphProto) -> None:
+    """Put a prefix before every name, branches included, so that none is one of ours."""
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [_PREFIX + name if name else "" for name in names]
+        for attribute in node.attribute:
+            for inner in (attribute.g, *attribute.graphs):
+                _rename(inner)
+    values = [sparse.values for sparse in graph.sparse_initializer]
+    for named in (*graph.initializer, *values, *graph.input, *graph.output, *graph.value_info):
+        named.name = _PREFIX + named.name
 
 
 def _end(name: str, width: list[int]) -> onnx.ValueInfoProto:

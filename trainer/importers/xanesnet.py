@@ -23,6 +23,7 @@ from trainer.importers.xanesnet_folder import (
     read_weights,
 )
 from trainer.importers.xanesnet_metadata import METADATA, Metadata, read_metadata
+from xas.descriptor import DescriptorSpec
 from xas.edges import atomic_number, element_symbol
 from xas.errors import BadModel
 
@@ -67,7 +68,7 @@ def import_xanesnet(folder: Path, request: Request) -> Imported:
     require_extra()
     metadata = read_metadata(folder)
     parameters, dialect = metadata.descriptors[0], dialect_of(request.dialect)
-    spec = parameters.spec(dialect)
+    spec = parameters.spec(dialect, str(folder / METADATA))
     fixed = _fixed_features(parameters, request)
     if metadata.model.in_features != spec.n_features + len(fixed):
         raise BadModel(
@@ -92,7 +93,7 @@ def import_xanesnet(folder: Path, request: Request) -> Imported:
     used = [folder / METADATA, *paths, *([folder / BASIS] if basis else [])]
     files = {path.relative_to(folder).as_posix(): path for path in used}
     return Imported(
-        manifest=_manifest(folder, request, metadata, energy, dialect, files),
+        manifest=_manifest(folder, request, metadata, energy, spec, dialect, files),
         model=to_onnx(folded),
         original=Original(raw, architecture.activation, fixed, decoder),
     )
@@ -160,27 +161,24 @@ def _manifest(
     request: Request,
     metadata: Metadata,
     energy: Grid,
+    spec: DescriptorSpec,
     dialect: Dialect,
     files: dict[str, Path],
 ) -> Manifest:
     members = len(member_paths(folder, metadata))
     element = element_symbol(atomic_number(request.element))
     origin = origin_of("XANESNET", files, request.command, "torch", "PyYAML")
+    parts = {
+        "model": metadata.model,
+        "descriptor": metadata.descriptors[0],
+        "targets": metadata.targets,
+    }
     settings = {
         "scheme": metadata.scheme,
         "dialect": dialect,
-        **{
-            k: v
-            for k, v in msgspec.to_builtins(
-                {
-                    "model": metadata.model,
-                    "descriptor": metadata.descriptors[0],
-                    "targets": metadata.targets,
-                }
-            ).items()
-            if v is not None
-        },
-        **{k: v for k in ("spin", "charge") if (v := getattr(request, k)) is not None},
+        "spin": request.spin,
+        "charge": request.charge,
+        **msgspec.to_builtins(parts),
     }
     return Manifest(
         name=request.name or folder.resolve().name,
@@ -188,7 +186,7 @@ def _manifest(
         edge=request.edge,
         summary=request.summary
         or f"{element} {request.edge}-edge XANES, imported from XANESNET ({metadata.scheme})",
-        input=StructureInput(descriptor=metadata.descriptors[0].spec(dialect).to_dict()),
+        input=StructureInput(descriptor=spec.to_dict()),
         output=SpectrumOutput(
             energy_ev=energy,
             unit=request.unit,
