@@ -18,6 +18,7 @@ import edgestream
 pytest.importorskip("torch")
 pytest.importorskip("yaml")
 
+from edgestream.run_command import median_uncertainty
 from model_store.store import Store
 from trainer.importers.imported import put_imported
 from trainer.importers.xanesnet import Request, import_xanesnet
@@ -95,6 +96,12 @@ def test_an_imported_ensemble_predicts_a_run(
         np.testing.assert_allclose(run.intensity[:], mean, rtol=0, atol=1e-5)
         np.testing.assert_allclose(run.errors[:], std, rtol=0, atol=1e-5)
         assert (run.status == 1).all()
+
+
+def test_a_run_without_error_bars_does_not_claim_to_be_certain() -> None:
+    spectra, none = np.ones((2, 3)), np.zeros((2, 3))
+    assert median_uncertainty(spectra, none) is None
+    assert median_uncertainty(spectra, 0.1 * spectra) == pytest.approx(10.0)
 
 
 def test_an_imported_model_is_shown_with_what_is_not_known(store: Path) -> None:

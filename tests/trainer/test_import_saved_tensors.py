@@ -136,6 +136,14 @@ def test_a_compressed_archive_is_refused_before_it_is_unpacked(tmp_path: Path) -
         read_object(path, BASIS_CLASS)
 
 
+def test_numbers_of_another_byte_order_are_refused(tmp_path: Path) -> None:
+    path = archive(tmp_path / "file", tensor(b"K\x02\x85", b"K\x01\x85"), TWO_FLOATS)
+    with zipfile.ZipFile(path, "a") as file:
+        file.writestr("any/byteorder", "big")
+    with pytest.raises(BadModel, match="not little-endian"):
+        read_object(path, BASIS_CLASS)
+
+
 @pytest.mark.parametrize("data", [b"", b"PK\x05\x06" + bytes(18), bytes(100), b"PK\x03\x04"])
 def test_a_file_that_is_no_archive_is_refused(tmp_path: Path, data: bytes) -> None:
     (tmp_path / "file").write_bytes(data)

@@ -75,6 +75,7 @@ def test_a_pipeline_predicts_through_its_graph_what_it_predicts_itself(
     assert not std.any()
     origin = session.bundle.manifest.origin
     assert origin is not None
+    assert origin.program == "scikit-learn"
     assert origin.settings["steps"] == ["StandardScaler", type(regressor).__name__]
     assert origin.difference is not None
     assert origin.difference < 1e-5

@@ -25,7 +25,7 @@ def import_onnx(model: Path, manifest: Path, command: str = "") -> Imported:
         data = model.read_bytes()
     except OSError as error:
         raise BadModel(f"{model}: cannot be read ({error.strerror})") from None
-    origin = origin_of("", {path.name: path for path in (model, manifest)}, command)
+    origin = origin_of("an ONNX file", {path.name: path for path in (model, manifest)}, command)
     return imported_of(data, draft, origin, str(model))
 
 
@@ -48,7 +48,7 @@ def imported_of(
 
 def _credited(origin: Origin, written: Origin | None, found: dict[str, str]) -> Origin:
     """What was found, with what somebody wrote down."""
-    credit = {} if written is None else {key: getattr(written, key) for key in CREDIT}
+    credit = {key: told for key in CREDIT if (told := getattr(written, key, ""))}
     return msgspec.structs.replace(origin, settings=origin.settings | found, **credit)
 
 

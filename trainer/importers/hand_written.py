@@ -53,7 +53,7 @@ def _complete(data: Any, path: Path) -> dict[str, Any]:
     credit = data.get("origin", {})
     if not isinstance(credit, dict) or not credit.keys() <= CREDIT:
         raise BadModel(f"{where}: origin has other keys than {', '.join(sorted(CREDIT))}")
-    blank = {"program": "unknown", "files": {}, "command": "", "date": "", "versions": {}}
+    blank = {"program": "", "files": {}, "command": "", "date": "", "versions": {}}
     completed: dict[str, Any] = data | {
         "origin": blank | credit,
         "input": {"type": "structure"} | data["input"] | {"descriptor": spec.to_dict()},

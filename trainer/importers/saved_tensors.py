@@ -32,7 +32,7 @@ def read_object(path: Path, stand_in: tuple[str, str]) -> dict[str, Any]:
     stand_in  module and name of the one class that it may be of
 
     Raises BadModel for anything else: another name in the pickle, a tensor beyond its storage, a
-    compressed or oversized archive, a file that is none.
+    compressed or oversized archive, a file that is none. Its time is not bounded.
     """
     try:
         with zipfile.ZipFile(path) as archive:
@@ -62,6 +62,9 @@ class _Archive:
             raise pickle.UnpicklingError("it has no data.pkl")
         self._archive = archive
         self._root = pickles[0].removesuffix("data.pkl")
+        order = self._root + "byteorder"
+        if order in archive.namelist() and archive.read(order) != b"little":
+            raise pickle.UnpicklingError("its numbers are not little-endian")
 
     def pickle(self) -> bytes:
         data = self._archive.read(self._root + "data.pkl")

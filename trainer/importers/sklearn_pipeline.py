@@ -42,7 +42,7 @@ def import_sklearn(path: Path, manifest: Path, *, trust: bool, command: str = ""
     pipeline = _load(path)
     _require_shapes(pipeline, draft, path)
     files = {found.name: found for found in (path, manifest)}
-    origin = origin_of("", files, command, "scikit-learn", "skl2onnx")
+    origin = origin_of("scikit-learn", files, command, "scikit-learn", "skl2onnx")
     origin = msgspec.structs.replace(origin, settings={"steps": _steps(pipeline)})
     data = _converted(pipeline, draft, path)
 

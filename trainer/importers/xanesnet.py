@@ -9,10 +9,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from model_store.manifest import Manifest, SpectrumOutput, StructureInput
+from model_store.manifest import Manifest, Origin, SpectrumOutput, StructureInput
 from trainer.extra import require_extra
 from trainer.importers.decoder import fourier_decoder, gaussian_decoder
-from trainer.importers.dialect import Dialect, WacsfParameters, dialect_of
+from trainer.importers.dialect import WacsfParameters, dialect_of
 from trainer.importers.grid import Grid, read_grid
 from trainer.importers.imported import Imported, origin_of
 from trainer.importers.xanesnet_folder import (
@@ -55,6 +55,24 @@ class Request:
     command: str = ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Model:
+    """What the files and the request say together; ``files``: all that was read, by its name.
+
+    fixed    the last features, the same for every structure
+    decoder  (n_energy, n_outputs); None where the outputs are the spectrum
+    weights  the tensors of each member
+    """
+
+    metadata: Metadata
+    spec: DescriptorSpec
+    fixed: tuple[float, ...]
+    energy: Grid
+    decoder: Array | None
+    files: dict[str, Path]
+    weights: dict[str, dict[str, Array]]
+
+
 def import_xanesnet(folder: Path, request: Request) -> Imported:
     """The model of a folder with metadata.yaml and model_weights.pth, or model_NNN/ of them.
 
@@ -66,37 +84,54 @@ def import_xanesnet(folder: Path, request: Request) -> Imported:
     where the ``train`` extra is missing.
     """
     require_extra()
-    metadata = read_metadata(folder)
-    parameters, dialect = metadata.descriptors[0], dialect_of(request.dialect)
-    spec = parameters.spec(dialect, str(folder / METADATA))
-    fixed = _fixed_features(parameters, request)
-    if metadata.model.in_features != spec.n_features + len(fixed):
-        raise BadModel(
-            f"{folder / METADATA}: the network takes {metadata.model.in_features} features, its "
-            f"descriptor gives {spec.n_features + len(fixed)}; the file was changed, or it is of a "
-            "version that is not known here"
-        )
-    basis = read_basis(folder)
-    energy = _energies(folder, request, basis)
-    decoder = _decoder(metadata, energy, basis, folder)
-    architecture = metadata.model.architecture()
-    paths = member_paths(folder, metadata)
+    model = _read(folder, request)
     from trainer.importers.original import Original  # PyTorch: not before all else is in order
     from trainer.importers.perceptron import Perceptron, to_onnx
 
-    raw = [read_weights(path) for path in paths]
+    architecture = model.metadata.model.architecture()
     members = [
-        Perceptron.of(architecture, tensors, str(path))
-        for path, tensors in zip(paths, raw, strict=True)
+        Perceptron.of(architecture, tensors, where)
+        .with_fixed_last(model.fixed)
+        .decoded_by(model.decoder)
+        for where, tensors in model.weights.items()
     ]
-    folded = [member.with_fixed_last(fixed).decoded_by(decoder) for member in members]
-    used = [folder / METADATA, *paths, *([folder / BASIS] if basis else [])]
-    files = {path.relative_to(folder).as_posix(): path for path in used}
     return Imported(
-        manifest=_manifest(folder, request, metadata, energy, spec, dialect, files),
-        model=to_onnx(folded),
-        original=Original(raw, architecture.activation, fixed, decoder),
+        manifest=_manifest(model, request, folder.resolve().name),
+        model=to_onnx(members),
+        original=Original(
+            [*model.weights.values()], architecture.activation, model.fixed, model.decoder
+        ),
     )
+
+
+def _read(folder: Path, request: Request) -> _Model:
+    metadata = read_metadata(folder)
+    spec = metadata.descriptors[0].spec(dialect_of(request.dialect), str(folder / METADATA))
+    fixed = _fixed_features(metadata.descriptors[0], request)
+    _require_width(metadata, spec.n_features + len(fixed), folder)
+    basis = read_basis(folder)
+    energy = _energies(folder, request, basis)
+    decoder = _decoder(metadata, energy, basis, folder)
+    paths = member_paths(folder, metadata)
+    used = [folder / METADATA, *paths, *([folder / BASIS] if basis else [])]
+    return _Model(
+        metadata=metadata,
+        spec=spec,
+        fixed=fixed,
+        energy=energy,
+        decoder=decoder,
+        files={path.relative_to(folder).as_posix(): path for path in used},
+        weights={str(path): read_weights(path) for path in paths},
+    )
+
+
+def _require_width(metadata: Metadata, n_features: int, folder: Path) -> None:
+    if metadata.model.in_features != n_features:
+        raise BadModel(
+            f"{folder / METADATA}: the network takes {metadata.model.in_features} features, its "
+            f"descriptor gives {n_features}; the file was changed, or it is of a version that is "
+            "not known here"
+        )
 
 
 def _fixed_features(parameters: WacsfParameters, request: Request) -> tuple[float, ...]:
@@ -156,49 +191,42 @@ def _decoder(metadata: Metadata, energy: Grid, basis: Basis | None, folder: Path
     return gaussian_decoder(energy, targets.widths_ev, targets.basis_stride)
 
 
-def _manifest(
-    folder: Path,
-    request: Request,
-    metadata: Metadata,
-    energy: Grid,
-    spec: DescriptorSpec,
-    dialect: Dialect,
-    files: dict[str, Path],
-) -> Manifest:
-    members = len(member_paths(folder, metadata))
+def _manifest(model: _Model, request: Request, folder: str) -> Manifest:
+    members, scheme = len(model.weights), model.metadata.scheme
     element = element_symbol(atomic_number(request.element))
-    origin = origin_of("XANESNET", files, request.command, "torch", "PyYAML")
-    parts = {
-        "model": metadata.model,
-        "descriptor": metadata.descriptors[0],
-        "targets": metadata.targets,
-    }
-    settings = {
-        "scheme": metadata.scheme,
-        "dialect": dialect,
-        "spin": request.spin,
-        "charge": request.charge,
-        **msgspec.to_builtins(parts),
-    }
+    summary = f"{element} {request.edge}-edge XANES, imported from XANESNET ({scheme})"
     return Manifest(
-        name=request.name or folder.resolve().name,
+        name=request.name or folder,
         element=element,
         edge=request.edge,
-        summary=request.summary
-        or f"{element} {request.edge}-edge XANES, imported from XANESNET ({metadata.scheme})",
-        input=StructureInput(descriptor=spec.to_dict()),
+        summary=request.summary or summary,
+        input=StructureInput(descriptor=model.spec.to_dict()),
         output=SpectrumOutput(
-            energy_ev=energy,
+            energy_ev=model.energy,
             unit=request.unit,
             errors="uncalibrated" if members > 1 else "none",
             novelty="none",
         ),
         members=members,
-        origin=msgspec.structs.replace(
-            origin,
-            settings=settings,
-            source=request.source,
-            licence=request.licence,
-            citation=request.citation,
-        ),
+        origin=_origin(model, request),
+    )
+
+
+def _origin(model: _Model, request: Request) -> Origin:
+    parts = {
+        "model": model.metadata.model,
+        "descriptor": model.metadata.descriptors[0],
+        "targets": model.metadata.targets,
+    }
+    said = ("dialect", "spin", "charge")
+    return msgspec.structs.replace(
+        origin_of("XANESNET", model.files, request.command, "torch", "PyYAML"),
+        settings={
+            "scheme": model.metadata.scheme,
+            **{name: getattr(request, name) for name in said},
+            **msgspec.to_builtins(parts),
+        },
+        source=request.source,
+        licence=request.licence,
+        citation=request.citation,
     )
