@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-PARTS := pyproject.toml constraints.txt xas/_wacsf.c xas/_wacsf_kernel.h
+PARTS := pyproject.toml constraints.txt xas/_wacsf.c xas/_wacsf_kernel.h stream/sources/_columns.c
 
 .PHONY: demo test check format lint clean
 
@@ -40,4 +40,4 @@ format: .venv/.developer
 	touch $@ .venv/.installed
 
 clean:
-	rm -rf .venv build dist demo-out *.egg-info xas/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv build dist demo-out *.egg-info xas/*.so stream/sources/*.so .pytest_cache .mypy_cache .ruff_cache .hypothesis

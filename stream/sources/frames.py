@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -63,23 +64,49 @@ class Selection:
 
 def chunk_of(frames: Sequence[ParsedFrame]) -> FrameChunk:
     """Join frames; a cell is kept where its frame is periodic in some direction."""
-    periodic = any(frame.pbc is not None and frame.pbc.any() for frame in frames)
-    structures = StructureBatch.from_arrays(
+    return joined(
+        [len(frame.numbers) for frame in frames],
         np.concatenate([frame.numbers for frame in frames]),
         np.concatenate([frame.positions for frame in frames]),
-        np.cumsum([0] + [len(frame.numbers) for frame in frames]),
-        np.array([_cell(frame) for frame in frames]) if periodic else None,
-        np.array([_pbc(frame) for frame in frames]) if periodic else None,
+        [frame.cell for frame in frames],
+        [frame.pbc for frame in frames],
+        [frame.time_fs for frame in frames],
     )
-    return FrameChunk(structures=structures, times_fs=np.array([f.time_fs for f in frames]))
 
 
-def _cell(frame: ParsedFrame) -> NDArray[np.float64]:
-    return np.zeros((3, 3)) if frame.cell is None else frame.cell
+def joined(
+    sizes: Sequence[int],
+    numbers: NDArray[np.uint8],
+    positions: NDArray[np.floating],
+    cells: Sequence[NDArray[np.float64] | None],
+    pbc: Sequence[NDArray[np.bool_] | None],
+    times_fs: Sequence[float],
+) -> FrameChunk:
+    """Make a chunk of frames whose atoms lie end to end; cells and pbc as in `ParsedFrame`."""
+    periodic = any(flags is not None and flags.any() for flags in _distinct(pbc))
+    structures = StructureBatch.from_arrays(
+        numbers,
+        positions,
+        np.concatenate([[0], np.cumsum(sizes)]),
+        _stacked(cells, np.zeros((3, 3))) if periodic else None,
+        _stacked(pbc, np.zeros(3, dtype=np.bool_)) if periodic else None,
+    )
+    return FrameChunk(structures=structures, times_fs=np.array(times_fs))
 
 
-def _pbc(frame: ParsedFrame) -> NDArray[np.bool_]:
-    return np.zeros(3, dtype=np.bool_) if frame.pbc is None else frame.pbc
+Arrays = Sequence[NDArray[Any] | None]
+
+
+def _distinct(arrays: Arrays) -> Arrays:
+    """Drop repetitions of one and the same array."""
+    return list({id(array): array for array in arrays}.values())
+
+
+def _stacked(arrays: Arrays, absent: NDArray[Any]) -> NDArray[Any]:
+    filled = [absent if array is None else array for array in arrays]
+    if len(_distinct(filled)) == 1:  # as a rule: readers keep the cell of the frame before
+        return np.broadcast_to(filled[0], (len(filled), *filled[0].shape))
+    return np.array(filled)
 
 
 def chunks_of(frames: Iterable[ParsedFrame], block_atoms: int) -> Iterator[FrameChunk]:

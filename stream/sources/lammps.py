@@ -53,7 +53,6 @@ class LammpsFormat:
 
     def delimit(self, lines: LineReader, index: int) -> RawFrame:
         """Take the sections up to ITEM: ATOMS, then a line for each atom."""
-        start = lines.cursor
         line = lines.line
         sections: dict[str, tuple[str, list[bytes]]] = {}
         try:
@@ -62,8 +61,8 @@ class LammpsFormat:
                 sections[name] = (rest, [lines.take(1) for _ in range(_LENGTHS.get(name, 1))])
             n_atoms = atom_count(sections.get("NUMBER OF ATOMS", ("", [b"none"]))[1][0])
         except Malformed as error:
-            raise Malformed(str(error), lines.cursor - start - 1) from None
-        body_line = lines.cursor - start
+            raise Malformed(str(error), lines.line - line - 1) from None
+        body_line = lines.line - line
         return RawFrame(index, line, n_atoms, sections, lines.take(n_atoms), body_line)
 
     def parse_many(self, frames: list[RawFrame], /) -> FrameChunk | None:

@@ -1,7 +1,7 @@
 """Lines of a byte source, many at a time, and the frames that they delimit.
 
-Lines are found with one numpy pass over each block; a frame is then a slice between two line ends,
-so nothing is done for each line in Python and at most one frame and one block are held.
+A frame is a slice between two line ends, which C counts, so nothing is done for each line in Python;
+at most one frame and one block are held.
 """
 
 from __future__ import annotations
@@ -10,9 +10,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from stream.sources.bytes_in import ByteSource
+from stream.sources.columns import behind_lines
 from xas.errors import BadTrajectory
 
 BLOCK_BYTES = 1 << 20
@@ -57,38 +56,46 @@ class LineReader:
     def __init__(self, source: ByteSource) -> None:
         self._source = source
         self._data = b""
-        self._ends: list[int] = [-1]  # the last entry before the cursor's line, then every line end
-        self._dropped = 0
+        self._at = 0
         self._appetite = BLOCK_BYTES
-        self.cursor = 0
+        self.line = 1
+        """The cursor's line in the file, from 1."""
         self.ended = False
         self.unterminated = False
 
     @property
-    def line(self) -> int:
-        """The cursor's line in the file, from 1."""
-        return self._dropped + self.cursor + 1
-
-    @property
     def last_line(self) -> int:
         """The last line known, from 1."""
-        return max(1, self._dropped + len(self._ends) - 1)
+        return max(1, self.line + self._data.count(b"\n", self._at) - 1)
 
     @property
     def consumed_bytes(self) -> int:
         """Bytes before the cursor in the buffer."""
-        return self._ends[self.cursor] + 1
+        return self._at
 
     def take(self, n_lines: int) -> bytes:
         """Return the next lines, ends included, or raise NeedMore and stay."""
-        end = self.cursor + n_lines
-        if end >= len(self._ends):
-            if len(self._ends) == 1 and len(self._data) > MAX_LINE_BYTES:
-                raise Malformed("no line end in 16 MiB; this is not a text file")
+        start = self._at
+        end = behind_lines(self._data, start, n_lines)
+        if end < 0:
+            self._require_text()
             raise NeedMore
-        lines = self._data[self._ends[self.cursor] + 1 : self._ends[end] + 1]
-        self.cursor = end
-        return lines
+        self._at = end
+        self.line += n_lines
+        return self._data[start:end]
+
+    def mark(self) -> tuple[int, int]:
+        """Where the cursor stands, for `back`; good until the next `feed`."""
+        return self._at, self.line
+
+    def back(self, mark: tuple[int, int]) -> None:
+        """Return to a mark."""
+        self._at, self.line = mark
+
+    def _require_text(self) -> None:
+        held = len(self._data) - self._at
+        if held > MAX_LINE_BYTES and self._data.find(b"\n", self._at) < 0:
+            raise Malformed("no line end in 16 MiB; this is not a text file")
 
     @property
     def damage(self) -> str:
@@ -97,7 +104,7 @@ class LineReader:
 
     def is_last(self) -> bool:
         """Whether the cursor stands behind the last line of the source, which has no line end."""
-        return self.unterminated and self.cursor == len(self._ends) - 1
+        return self.unterminated and self._at == len(self._data)
 
     def ready(self) -> bool:
         """Whether `feed` would not wait."""
@@ -105,35 +112,18 @@ class LineReader:
 
     def feed(self) -> None:
         """Forget what lies before the cursor and read another block; at the end, set `ended`."""
-        self._forget()
+        rest = self._data[self._at :]
         block = self._source.read(self._appetite)
         # A frame larger than the buffer makes the blocks grow, so that joining them stays linear.
-        self._appetite = max(BLOCK_BYTES, len(self._data))
-        if not block:
-            self._finish()
-            return
-        base = len(self._data)
-        self._data += block
-        newlines = np.flatnonzero(np.frombuffer(block, dtype=np.uint8) == 10) + base
-        self._ends.extend(newlines.tolist())
-
-    def _forget(self) -> None:
-        cut = self._ends[self.cursor] + 1
-        self._data = self._data[cut:]
-        self._ends = [end - cut for end in self._ends[self.cursor :]]
-        self._dropped += self.cursor
-        self.cursor = 0
-
-    def _finish(self) -> None:
-        self.ended = True
-        if len(self._data) > self._ends[-1] + 1:
-            self.unterminated = True
-            self._data += b"\n"
-            self._ends.append(len(self._data) - 1)
+        self._appetite = max(BLOCK_BYTES, len(rest))
+        self.ended = not block
+        self.unterminated = self.ended and not rest.endswith(b"\n") and rest != b""
+        self._data = rest + (b"\n" if self.unterminated else block)
+        self._at = 0
 
     def rest_is_blank(self) -> bool:
         """Whether nothing but white space follows the cursor in the buffer."""
-        return not self._data[self._ends[self.cursor] + 1 :].strip()
+        return not self._data[self._at :].strip()
 
 
 def raw_frames(
@@ -146,11 +136,11 @@ def raw_frames(
     """
     index = 0
     while True:
-        start = lines.cursor
+        start = lines.mark()
         try:
             frame = delimit(lines, index)
         except NeedMore:
-            lines.cursor = start
+            lines.back(start)
             if lines.ended:
                 if lines.rest_is_blank() and not lines.damage:
                     return
@@ -160,7 +150,7 @@ def raw_frames(
             lines.feed()
             continue
         except Malformed as error:
-            lines.cursor = start
+            lines.back(start)
             line = lines.line + error.line
             if lines.unterminated and line == lines.last_line:
                 raise BadTrajectory(truncation(name, index, line)) from None

@@ -12,7 +12,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.sources.frames import FrameChunk, ParsedFrame, chunk_of
+from stream.sources.cells import PERIODIC, in_cells
+from stream.sources.columns import read_table
+from stream.sources.frames import FrameChunk, ParsedFrame, joined
 from stream.sources.lines import MAX_ATOMS, LineReader, Malformed, RawFrame, shown
 from stream.sources.symbols import SymbolTable, UnknownSymbol
 from stream.sources.text import floats_of, table_of
@@ -36,7 +38,7 @@ class XdatcarFormat:
 
     def delimit(self, lines: LineReader, index: int) -> RawFrame:
         """Take a header where there is one, the line Direct configuration=, and the atoms."""
-        start, line = lines.cursor, lines.line
+        line = lines.line
         header = self._header
         first = lines.take(1)
         if not _is_title(first):
@@ -45,9 +47,9 @@ class XdatcarFormat:
         if header is None or not _is_title(first):
             raise Malformed(
                 f"expected 'Direct configuration=', found '{shown(first)}'",
-                lines.cursor - start - 1,
+                lines.line - line - 1,
             )
-        body_line = lines.cursor - start
+        body_line = lines.line - line
         body = lines.take(len(header.numbers))
         self._header = header
         return RawFrame(index, line, len(header.numbers), header, body, body_line)
@@ -79,28 +81,27 @@ class XdatcarFormat:
             raise Malformed(str(error), 5) from None
 
     def parse_many(self, frames: list[RawFrame], /) -> FrameChunk | None:
-        """Read frames whose lines all have three numbers."""
-        return chunk_of([self._plain(frame) for frame in frames])
+        """Read frames whose lines all begin with three numbers."""
+        headers: list[Header] = [frame.head for frame in frames]
+        sizes = [frame.n_atoms for frame in frames]
+        text = b"".join([frame.body for frame in frames])
+        fractional, _ = read_table(text, sum(sizes), b"fff")
+        cells = [header.cell for header in headers]
+        numbers = np.concatenate([header.numbers for header in headers])
+        positions = in_cells(fractional, cells, sizes)
+        times = [np.nan] * len(frames)
+        return joined(sizes, numbers, positions, cells, [PERIODIC] * len(frames), times)
 
     def parse(self, frame: RawFrame) -> ParsedFrame:
         """Read one frame; the number of columns and each number are checked."""
-        return _frame(frame.head, floats_of(frame, table_of(frame, 3), slice(0, 3)))
-
-    def _plain(self, frame: RawFrame) -> ParsedFrame:
-        tokens = frame.body.decode("latin-1").split()
-        values = np.fromiter(map(float, tokens), np.float64, len(tokens))
-        return _frame(frame.head, values.reshape(frame.n_atoms, 3))
-
-
-def _frame(header: Header, fractional: NDArray[np.float64]) -> ParsedFrame:
-    with np.errstate(all="ignore"):  # a frame that is not finite is passed on as it is
-        positions = fractional @ header.cell
-    return ParsedFrame(
-        numbers=header.numbers,
-        positions=positions,
-        cell=header.cell,
-        pbc=np.ones(3, dtype=np.bool_),
-    )
+        fractional = floats_of(frame, table_of(frame, 3), slice(0, 3))
+        cell: NDArray[np.float64] = frame.head.cell
+        return ParsedFrame(
+            numbers=frame.head.numbers,
+            positions=in_cells(fractional, [cell], [frame.n_atoms]),
+            cell=cell,
+            pbc=PERIODIC,
+        )
 
 
 def _scaled(cell: NDArray[np.float64], scale: float) -> NDArray[np.float64]:

@@ -16,7 +16,8 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.sources.frames import FrameChunk, ParsedFrame, chunk_of
+from stream.sources.columns import LabelReader, read_table
+from stream.sources.frames import FrameChunk, ParsedFrame, joined
 from stream.sources.lines import LineReader, Malformed, RawFrame, atom_count
 from stream.sources.symbols import SymbolTable, UnknownSymbol
 from stream.sources.text import floats_of, table_of
@@ -49,52 +50,65 @@ class Columns:
 PLAIN = Columns(species=0, position=1, total=None, numeric=False)
 
 
+@dataclass(frozen=True, slots=True)
+class Comment:
+    """What a comment says: columns, cell (None where not periodic), pbc, time (NaN: none)."""
+
+    columns: Columns
+    cell: NDArray[np.float64] | None
+    pbc: NDArray[np.bool_] | None
+    time_fs: float
+
+
 class XyzFormat:
     """Plain and extended XYZ."""
 
     def __init__(self, types: Mapping[int, str] | None = None, *, lenient: bool = False) -> None:
         self._symbols = SymbolTable(types, lenient=lenient)
+        self._elements = {
+            False: LabelReader(self._symbols.__getitem__),
+            True: LabelReader(_atomic_number),
+        }
 
     def delimit(self, lines: LineReader, index: int) -> RawFrame:
         """Take the count, the comment and that many lines; blank lines before are skipped."""
-        blank = 0
         while not (first := lines.take(1)).strip():
-            blank += 1
+            pass
         line = lines.line - 1
         n_atoms = atom_count(first)
         comment = lines.take(1)
         return RawFrame(index, line, n_atoms, comment, lines.take(n_atoms), 2)
 
     def parse_many(self, frames: list[RawFrame], /) -> FrameChunk | None:
-        """Read frames whose lines all have the same columns."""
-        columns = _columns(frames[0].head)
-        if columns.numeric or any(_columns(frame.head) != columns for frame in frames):
+        """Read frames that declare the same columns."""
+        comments = [_comment(frame.head) for frame in frames]
+        columns = comments[0].columns
+        if any(comment.columns != columns for comment in comments):
             return None
-        n_atoms = sum(frame.n_atoms for frame in frames)
-        tokens = b"".join([frame.body for frame in frames]).decode("latin-1").split()
-        n_columns = len(tokens) // max(1, n_atoms)
-        if n_columns < 4 or len(tokens) != n_atoms * n_columns:
-            return None
-        if columns.total not in (None, n_columns):
-            return None
-        symbols = tokens[columns.species :: n_columns]
-        if not all(map(_is_label, set(symbols))):
-            return None  # a number where a symbol should be: lines of different lengths
-        numbers = np.fromiter(map(self._symbols.__getitem__, symbols), np.uint8, n_atoms)
-        return _split(frames, numbers, _positions(tokens, columns, n_columns))
+        sizes = [frame.n_atoms for frame in frames]
+        text = b"".join([frame.body for frame in frames])
+        positions, labels = read_table(text, sum(sizes), _plan(columns))
+        return joined(
+            sizes,
+            self._elements[columns.numeric](labels[:, 0]),
+            positions,
+            [comment.cell for comment in comments],
+            [comment.pbc for comment in comments],
+            [comment.time_fs for comment in comments],
+        )
 
     def parse(self, frame: RawFrame) -> ParsedFrame:
         """Read one frame line by line."""
-        columns = _columns(frame.head)
+        comment = _comment(frame.head)
+        columns = comment.columns
         rows = table_of(frame, max(4, columns.total or 4))
         positions = floats_of(frame, rows, slice(columns.position, columns.position + 3))
-        cell, pbc = _cell(frame.head)
         return ParsedFrame(
             numbers=self._species(frame, [row[columns.species] for row in rows], columns.numeric),
             positions=positions,
-            cell=cell,
-            pbc=pbc,
-            time_fs=time_of(frame.head),
+            cell=comment.cell,
+            pbc=comment.pbc,
+            time_fs=comment.time_fs,
         )
 
     def _species(self, frame: RawFrame, species: list[str], numeric: bool) -> NDArray[np.uint8]:
@@ -114,41 +128,21 @@ def _atomic_number(token: str) -> int:
     return number
 
 
-def _is_label(symbol: str) -> bool:
-    return symbol[0].isalpha()
+@lru_cache(maxsize=64)
+def _plan(columns: Columns) -> bytes:
+    """Return the columns as `read_table` takes them."""
+    kinds = bytearray(b"-" * max(4, columns.total or 4))
+    kinds[columns.position : columns.position + 3] = b"fff"
+    kinds[columns.species] = ord("s")
+    return bytes(kinds)
 
 
-def _positions(tokens: list[str], columns: Columns, n_columns: int) -> NDArray[np.float64]:
-    if n_columns == 4 and columns.position == 1:
-        del tokens[0::4]
-        flat = tokens
-    else:
-        n_atoms = len(tokens) // n_columns
-        flat = [""] * (3 * n_atoms)
-        for axis in range(3):
-            flat[axis::3] = tokens[columns.position + axis :: n_columns]
-    return np.fromiter(map(float, flat), np.float64, len(flat)).reshape(-1, 3)
-
-
-def _split(
-    frames: list[RawFrame], numbers: NDArray[np.uint8], positions: NDArray[np.float64]
-) -> FrameChunk:
-    parsed = []
-    start = 0
-    for frame in frames:
-        end = start + frame.n_atoms
-        cell, pbc = _cell(frame.head)
-        parsed.append(
-            ParsedFrame(
-                numbers=numbers[start:end],
-                positions=positions[start:end],
-                cell=cell,
-                pbc=pbc,
-                time_fs=time_of(frame.head),
-            )
-        )
-        start = end
-    return chunk_of(parsed)
+def _comment(comment: bytes) -> Comment:
+    """Read a comment; a word that is not there need not be searched for in its every spelling."""
+    words = comment.lower()
+    columns = _columns(comment) if b"properties" in words else PLAIN
+    cell, pbc = _cell(comment) if b"lattice" in words else (None, None)
+    return Comment(columns, cell, pbc, time_of(comment) if b"time" in words else np.nan)
 
 
 def time_of(comment: bytes) -> float:
