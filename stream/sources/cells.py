@@ -13,7 +13,10 @@ PERIODIC = np.ones(3, dtype=np.bool_)
 
 
 def in_cells(
-    fractional: Floats, cells: Sequence[Floats], sizes: Sequence[int], origins: Sequence[Floats] = ()
+    fractional: Floats,
+    cells: Sequence[Floats],
+    sizes: Sequence[int],
+    origins: Sequence[Floats] = (),
 ) -> Floats:
     """Turn fractions of the lattice vectors to positions, (n, 3), in the unit of the cells.
 

@@ -12,7 +12,8 @@ Labels = NDArray[np.uint64]
 LABEL_BYTES = 8
 
 try:
-    from stream.sources._columns import behind_lines, read_rows
+    from stream.sources._columns import behind_lines as behind_lines
+    from stream.sources._columns import read_rows as read_rows
 
     IS_COMPILED = True
 except ImportError:  # not built: slower by about ten

@@ -94,6 +94,13 @@ def joined(
     return FrameChunk(structures=structures, times_fs=np.array(times_fs))
 
 
+def concatenated(chunks: Sequence[FrameChunk]) -> FrameChunk:
+    """Join chunks that have times."""
+    times = [chunk.times_fs for chunk in chunks if chunk.times_fs is not None]
+    structures = StructureBatch.concatenate([chunk.structures for chunk in chunks])
+    return FrameChunk(structures=structures, times_fs=np.concatenate(times))
+
+
 Arrays = Sequence[NDArray[Any] | None]
 
 

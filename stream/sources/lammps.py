@@ -8,14 +8,16 @@ only with known units. Box conventions: https://docs.lammps.org/Howto_triclinic.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.sources.frames import FrameChunk, ParsedFrame, chunk_of
+from stream.sources.cells import Floats, in_cells
+from stream.sources.columns import LabelReader, read_table
+from stream.sources.frames import FrameChunk, joined
 from stream.sources.lines import LineReader, Malformed, RawFrame, atom_count, shown
 from stream.sources.symbols import SymbolTable, UnknownSymbol
 from stream.sources.text import floats_of, table_of
@@ -27,16 +29,17 @@ _UNITS = {
     "electron": (0.529177210903, 1.0),  # bohr, CODATA 2018
     "nano": (10.0, 1e6),
 }
-_POSITIONS = (("x", False), ("xu", False), ("xs", True), ("xsu", True))
+_POSITIONS = (("x y z", False), ("xu yu zu", False), ("xs ys zs", True), ("xsu ysu zsu", True))
 
 
 @dataclass(slots=True)
 class Header:
-    """What the sections before the atoms say."""
+    """What the sections before the atoms say; box and origin in the unit of the file."""
 
     columns: list[str]
-    cell: NDArray[np.float64]
-    origin: NDArray[np.float64]
+    box: Floats
+    cell: Floats
+    origin: Floats
     pbc: NDArray[np.bool_]
     coordinates: tuple[str, bool]
     length_angstrom: float
@@ -48,8 +51,7 @@ class LammpsFormat:
 
     def __init__(self, types: Mapping[int, str] | None = None, *, lenient: bool = False) -> None:
         self._symbols = SymbolTable(types, lenient=lenient)
-        self._ids: list[str] = []
-        self._id_order: NDArray[np.intp] = np.zeros(0, dtype=np.intp)
+        self._elements = LabelReader(self._symbols.__getitem__)
 
     def delimit(self, lines: LineReader, index: int) -> RawFrame:
         """Take the sections up to ITEM: ATOMS, then a line for each atom."""
@@ -66,58 +68,88 @@ class LammpsFormat:
         return RawFrame(index, line, n_atoms, sections, lines.take(n_atoms), body_line)
 
     def parse_many(self, frames: list[RawFrame], /) -> FrameChunk | None:
-        """Read frame by frame; one fault leaves the search for it to `parse`."""
-        return chunk_of([self._plain(frame) for frame in frames])
-
-    def parse(self, frame: RawFrame) -> ParsedFrame:
-        """Read one frame, its atoms in the order of their id."""
-        try:
-            return self._plain(frame)
-        except ValueError:
-            header = _header(frame.head)
-            rows = table_of(frame, len(header.columns))
-            for name in ("id", header.coordinates[0]):
-                if name in header.columns:
-                    first = header.columns.index(name)
-                    floats_of(frame, rows, slice(first, first + (1 if name == "id" else 3)))
-            raise Malformed("the columns cannot be read", frame.body_line) from None
-
-    def _plain(self, frame: RawFrame) -> ParsedFrame:
-        """Read a frame whose lines have the declared columns; ValueError where they do not."""
-        header = _header(frame.head)
-        n_columns = len(header.columns)
-        tokens = frame.body.decode("latin-1").split()
-        if len(tokens) != frame.n_atoms * n_columns:
-            raise ValueError("lines of different lengths")
-        numbers = self._numbers(tokens, header.columns)
-        positions = _positions(tokens, header)
-        if "id" in header.columns:
-            order = self._order(tokens[header.columns.index("id") :: n_columns], frame.body_line)
+        """Read frames with the same columns, each one's atoms in the order of their id."""
+        headers = [_header(frame.head) for frame in frames]
+        columns = headers[0].columns
+        if any(header.columns != columns for header in headers):
+            return None
+        sizes = [frame.n_atoms for frame in frames]
+        text = b"".join([frame.body for frame in frames])
+        values, labels = read_table(text, sum(sizes), _plan(tuple(columns)))
+        numbers = self._elements(labels[:, 0])
+        positions = _positions(values, headers, sizes)
+        if "id" in columns:
+            order = _order(values[:, 0 if columns.index("id") < _first(columns) else 3], sizes)
             positions, numbers = positions[order], numbers[order]
-        return ParsedFrame(
-            numbers=numbers,
-            positions=positions,
-            cell=header.cell * header.length_angstrom,
-            pbc=header.pbc,
-            time_fs=header.time_fs,
+        return joined(
+            sizes,
+            numbers,
+            positions,
+            [header.cell for header in headers],
+            [header.pbc for header in headers],
+            [header.time_fs for header in headers],
         )
 
-    def _order(self, ids: list[str], body_line: int) -> NDArray[np.intp]:
-        """Return the order of the ids; often that of the frame before."""
-        if ids != self._ids:
-            values = np.array([int(i) for i in ids], dtype=np.int64)
-            order = np.argsort(values, kind="stable")
-            if (np.diff(values[order]) == 0).any():
-                raise Malformed("two atoms have the same id", body_line)
-            self._ids, self._id_order = ids, order
-        return self._id_order
+    def parse(self, frame: RawFrame) -> FrameChunk:
+        """Read one frame, or say what is wrong with it."""
+        try:
+            chunk = self.parse_many([frame])
+        except SameId:
+            raise Malformed("two atoms have the same id", frame.body_line) from None
+        except ValueError:
+            columns = _header(frame.head).columns
+            rows = table_of(frame, len(columns))
+            for name, width in (("id", 1), (_coordinates(columns)[0], 3)):
+                if name in columns:
+                    first = columns.index(name)
+                    floats_of(frame, rows, slice(first, first + width))
+            raise Malformed("the columns cannot be read", frame.body_line) from None
+        if chunk is None:
+            raise AssertionError("one frame has one set of columns")
+        return chunk
 
-    def _numbers(self, tokens: list[str], columns: list[str]) -> NDArray[np.uint8]:
-        if "element" not in columns and "type" not in columns:
-            raise UnknownSymbol("?", "dump the column element, or type together with --types")
-        kind = columns.index("element" if "element" in columns else "type")
-        symbols = tokens[kind :: len(columns)]
-        return np.fromiter(map(self._symbols.__getitem__, symbols), np.uint8, len(symbols))
+
+class SameId(ValueError):
+    """Two atoms of a frame have the same id."""
+
+
+@lru_cache(maxsize=16)
+def _plan(columns: tuple[str, ...]) -> bytes:
+    """Return the columns as `read_table` takes them: id, x, y, z are numbers."""
+    if "element" not in columns and "type" not in columns:
+        raise UnknownSymbol("?", "dump the column element, or type together with --types")
+    kinds = bytearray(b"-" * len(columns))
+    first = _first(columns)
+    kinds[first : first + 3] = b"fff"
+    if "id" in columns:
+        kinds[columns.index("id")] = ord("f")
+    kinds[columns.index("element" if "element" in columns else "type")] = ord("s")
+    return bytes(kinds)
+
+
+def _first(columns: Sequence[str]) -> int:
+    return columns.index(_coordinates(columns)[0])
+
+
+def _order(ids: Floats, sizes: list[int]) -> NDArray[np.intp]:
+    """Return the places of the atoms, each frame's in the order of their ids."""
+    if not (np.abs(ids) < 2**53).all() or (ids != np.floor(ids)).any():
+        raise ValueError("an id that is not an integer")
+    if len(set(sizes)) == 1:
+        tables = [ids.reshape(len(sizes), -1)]
+    else:
+        tables = [part[None] for part in np.split(ids, np.cumsum(sizes)[:-1])]
+    orders = [_ranked(table) for table in tables]
+    starts = np.repeat(np.cumsum([0, *sizes[:-1]]), sizes)
+    order: NDArray[np.intp] = np.concatenate([order.reshape(-1) for order in orders]) + starts
+    return order
+
+
+def _ranked(ids: Floats) -> NDArray[np.intp]:
+    order = np.argsort(ids, axis=1, kind="stable")
+    if (np.diff(np.take_along_axis(ids, order, axis=1), axis=1) == 0).any():
+        raise SameId
+    return order
 
 
 _LENGTHS = {"BOX BOUNDS": 3, "ATOMS": 0}
@@ -144,16 +176,18 @@ def _header(sections: dict[str, tuple[str, list[bytes]]]) -> Header:
             raise Malformed(f"units {style} are not supported; dump in one of {', '.join(_UNITS)}")
         length, time_unit = _UNITS[style]
     title, bounds = sections.get("BOX BOUNDS", ("", [b"0 0"] * 3))
-    cell, origin, pbc = _box(title, tuple(bounds))
+    box, origin, pbc = _box(title, tuple(bounds))
+    cell = box if length == 1.0 else box * length
     time = _time(sections["TIME"][1][0]) * time_unit if "TIME" in sections else np.nan
     columns = sections["ATOMS"][0].split()
-    return Header(columns, cell, origin, pbc, _coordinates(columns), length, time)
+    return Header(columns, box, cell, origin, pbc, _coordinates(columns), length, time)
 
 
-def _coordinates(columns: list[str]) -> tuple[str, bool]:
-    for name, scaled in _POSITIONS:
+def _coordinates(columns: Sequence[str]) -> tuple[str, bool]:
+    for names, scaled in _POSITIONS:
+        name = names.split()[0]
         first = columns.index(name) if name in columns else len(columns)
-        if first + 3 <= len(columns):
+        if list(columns[first : first + 3]) == names.split():
             return name, scaled
     raise Malformed("no positions: dump the columns x y z")
 
@@ -185,13 +219,17 @@ def _box(
     return cell, low, np.array(flags if len(flags) == 3 else [False] * 3)
 
 
-def _positions(tokens: list[str], header: Header) -> NDArray[np.float64]:
-    name, scaled = header.coordinates
-    first, n_columns = header.columns.index(name), len(header.columns)
-    values = np.empty((len(tokens) // n_columns, 3))
-    for axis in range(3):
-        values[:, axis] = list(map(float, tokens[first + axis :: n_columns]))
+def _positions(values: Floats, headers: list[Header], sizes: list[int]) -> Floats:
+    """Return positions in angstrom of the columns id (if before), x, y, z, id (if behind)."""
+    columns = headers[0].columns
+    first = 1 if "id" in columns and columns.index("id") < _first(columns) else 0
+    positions: Floats = values[:, first : first + 3]
+    if headers[0].coordinates[1]:
+        cells, origins = [h.box for h in headers], [h.origin for h in headers]
+        positions = in_cells(positions, cells, sizes, origins)
+    lengths = [header.length_angstrom for header in headers]
+    if set(lengths) == {1.0}:
+        return positions
     with np.errstate(all="ignore"):  # a frame that is not finite is passed on as it is
-        if scaled:
-            values = header.origin + values @ header.cell
-        return values * header.length_angstrom
+        positions *= np.repeat(lengths, sizes)[:, None]
+    return positions

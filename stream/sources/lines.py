@@ -1,7 +1,7 @@
 """Lines of a byte source, many at a time, and the frames that they delimit.
 
-A frame is a slice between two line ends, which C counts, so nothing is done for each line in Python;
-at most one frame and one block are held.
+A frame is a slice between two line ends, which C counts: nothing is done for each line in Python.
+At most one frame and one block are held.
 """
 
 from __future__ import annotations

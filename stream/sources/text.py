@@ -8,7 +8,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.sources.frames import MAX_FRAMES, FrameChunk, ParsedFrame, Selection, chunk_of
+from stream.sources.frames import MAX_FRAMES, FrameChunk, Selection, concatenated
 from stream.sources.lines import LineReader, Malformed, RawFrame, fault
 from stream.sources.symbols import UnknownSymbol
 from xas.errors import BadTrajectory
@@ -21,8 +21,8 @@ class TextFormat(Protocol):
         """Take one frame; raise NeedMore where it is not all there, Malformed for a bad header."""
         ...
 
-    def parse(self, frame: RawFrame) -> ParsedFrame:
-        """Read one frame; raise Malformed or UnknownSymbol."""
+    def parse(self, frame: RawFrame) -> FrameChunk:
+        """Read one frame, slowly; raise Malformed or UnknownSymbol."""
         ...
 
     def parse_many(self, frames: list[RawFrame], /) -> FrameChunk | None:
@@ -74,8 +74,8 @@ def _parsed(held: list[RawFrame], text: TextFormat, name: str) -> Iterator[Frame
     if chunk is not None:
         yield chunk
         return
-    good: list[ParsedFrame] = []
     end: BadTrajectory | None = None
+    good: list[FrameChunk] = []
     for frame in held:
         try:
             good.append(text.parse(frame))
@@ -87,7 +87,7 @@ def _parsed(held: list[RawFrame], text: TextFormat, name: str) -> Iterator[Frame
             end = BadTrajectory(fault(name, frame.index, frame.line, str(error)))
             break
     if good:
-        yield chunk_of(good)
+        yield concatenated(good)
     if end is not None:
         raise end
 

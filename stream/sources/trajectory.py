@@ -19,12 +19,12 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.sources.ase_frames import ase_frames, open_ase_trajectory
 from stream.sources.bytes_in import ByteSource, FileBytes, PipeBytes, unpacked_file, unpacked_size
+from stream.sources.chemfiles_frames import open_frames
 from stream.sources.formats import NEEDS_TOPOLOGY, Kind, kind_of
 from stream.sources.frames import FrameChunk, Selection, chunks_of, with_numbers
-from stream.sources.gromacs import complete_frames
 from stream.sources.lammps import LammpsFormat
-from stream.sources.libraries import FrameFile, ase_frames, open_ase_trajectory, open_chemfiles
 from stream.sources.lines import LineReader, Malformed, NeedMore, raw_frames
 from stream.sources.text import TextFormat, chunks
 from stream.sources.xdatcar import XdatcarFormat
@@ -71,6 +71,8 @@ class TrajectorySource(Iterator[FrameChunk]):
     def __next__(self) -> FrameChunk:
         try:
             chunk = next(self._chunks)
+            if self._numbers is not None:
+                chunk = with_numbers(chunk, self._numbers, self.name)
         except StopIteration:
             self.close()
             if self._n_read == 0 and self._selection.first == 0:
@@ -81,7 +83,7 @@ class TrajectorySource(Iterator[FrameChunk]):
             raise
         chunk = replace(chunk, times_fs=self._times(chunk))
         self._n_read += len(chunk)
-        return chunk if self._numbers is None else with_numbers(chunk, self._numbers, self.name)
+        return chunk
 
     def _times(self, chunk: FrameChunk) -> NDArray[np.float64] | None:
         """The file's own times, else the given time step, else None."""
@@ -204,16 +206,9 @@ def _library_chunks(
         raise BadTrajectory(
             f"{path} holds no elements; give a structure file of the same atoms with --topology"
         )
-    file = _open_binary(plain, path, kind, resources)
-    resources.callback(file.close)
+    opener = open_ase_trajectory if kind is Kind.ASE_TRAJECTORY else open_frames
+    file = opener(plain, str(path), resources)
     return chunks_of(file.frames(selection), block_atoms), file.n_frames
-
-
-def _open_binary(plain: Path, path: Path, kind: Kind, resources: ExitStack) -> FrameFile:
-    if kind is Kind.ASE_TRAJECTORY:
-        return open_ase_trajectory(plain, str(path))
-    whole, is_cut = resources.enter_context(complete_frames(plain))
-    return open_chemfiles(whole, str(path), is_cut=is_cut)
 
 
 def _estimate(path: Path, text: TextFormat) -> int | None:

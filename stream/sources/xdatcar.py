@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from stream.sources.cells import PERIODIC, in_cells
 from stream.sources.columns import read_table
-from stream.sources.frames import FrameChunk, ParsedFrame, joined
+from stream.sources.frames import FrameChunk, ParsedFrame, chunk_of, joined
 from stream.sources.lines import MAX_ATOMS, LineReader, Malformed, RawFrame, shown
 from stream.sources.symbols import SymbolTable, UnknownSymbol
 from stream.sources.text import floats_of, table_of
@@ -92,16 +92,17 @@ class XdatcarFormat:
         times = [np.nan] * len(frames)
         return joined(sizes, numbers, positions, cells, [PERIODIC] * len(frames), times)
 
-    def parse(self, frame: RawFrame) -> ParsedFrame:
+    def parse(self, frame: RawFrame) -> FrameChunk:
         """Read one frame; the number of columns and each number are checked."""
         fractional = floats_of(frame, table_of(frame, 3), slice(0, 3))
         cell: NDArray[np.float64] = frame.head.cell
-        return ParsedFrame(
+        parsed = ParsedFrame(
             numbers=frame.head.numbers,
             positions=in_cells(fractional, [cell], [frame.n_atoms]),
             cell=cell,
             pbc=PERIODIC,
         )
+        return chunk_of([parsed])
 
 
 def _scaled(cell: NDArray[np.float64], scale: float) -> NDArray[np.float64]:

@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.sources.columns import LabelReader, read_table
-from stream.sources.frames import FrameChunk, ParsedFrame, joined
+from stream.sources.frames import FrameChunk, ParsedFrame, chunk_of, joined
 from stream.sources.lines import LineReader, Malformed, RawFrame, atom_count
 from stream.sources.symbols import SymbolTable, UnknownSymbol
 from stream.sources.text import floats_of, table_of
@@ -29,6 +29,8 @@ _TIME = re.compile(
 _PROPERTIES = re.compile(rb"(?<!\w)Properties\s*=\s*[\"']?([^\s\"']+)", re.IGNORECASE)
 _LATTICE = re.compile(rb"(?<!\w)Lattice\s*=\s*[\"'{\[]([^\"'}\]]*)", re.IGNORECASE)
 _PBC = re.compile(rb"(?<!\w)pbc\s*=\s*(?:[\"'{\[]([^\"'}\]]*)|(\S+))", re.IGNORECASE)
+_WORDS = {_TIME: b"time", _PROPERTIES: b"properties", _LATTICE: b"lattice", _PBC: b"pbc"}
+MAX_COLUMNS = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,19 +99,20 @@ class XyzFormat:
             [comment.time_fs for comment in comments],
         )
 
-    def parse(self, frame: RawFrame) -> ParsedFrame:
+    def parse(self, frame: RawFrame) -> FrameChunk:
         """Read one frame line by line."""
         comment = _comment(frame.head)
         columns = comment.columns
         rows = table_of(frame, max(4, columns.total or 4))
         positions = floats_of(frame, rows, slice(columns.position, columns.position + 3))
-        return ParsedFrame(
+        parsed = ParsedFrame(
             numbers=self._species(frame, [row[columns.species] for row in rows], columns.numeric),
             positions=positions,
             cell=comment.cell,
             pbc=comment.pbc,
             time_fs=comment.time_fs,
         )
+        return chunk_of([parsed])
 
     def _species(self, frame: RawFrame, species: list[str], numeric: bool) -> NDArray[np.uint8]:
         numbers = np.zeros(len(species), dtype=np.uint8)
@@ -138,16 +141,21 @@ def _plan(columns: Columns) -> bytes:
 
 
 def _comment(comment: bytes) -> Comment:
-    """Read a comment; a word that is not there need not be searched for in its every spelling."""
-    words = comment.lower()
-    columns = _columns(comment) if b"properties" in words else PLAIN
-    cell, pbc = _cell(comment) if b"lattice" in words else (None, None)
-    return Comment(columns, cell, pbc, time_of(comment) if b"time" in words else np.nan)
+    properties = _found(_PROPERTIES, comment)
+    columns = PLAIN if properties is None else _declared(properties[1])
+    cell, pbc = _cell(comment)
+    return Comment(columns, cell, pbc, time_of(comment))
+
+
+def _found(pattern: re.Pattern[bytes], comment: bytes) -> re.Match[bytes] | None:
+    """Search a comment from the first place where a pattern's word stands: fast where it is not."""
+    start = comment.lower().find(_WORDS[pattern])
+    return None if start < 0 else pattern.search(comment, start)
 
 
 def time_of(comment: bytes) -> float:
     """The time in a comment, fs; NaN where it has none."""
-    found = _TIME.search(comment)
+    found = _found(_TIME, comment)
     if found is None:
         return np.nan
     try:
@@ -158,35 +166,33 @@ def time_of(comment: bytes) -> float:
     return value * 1000.0 if unit == b"ps" else value
 
 
-def _columns(comment: bytes) -> Columns:
-    found = _PROPERTIES.search(comment)
-    return PLAIN if found is None else _declared(found[1])
-
-
 @lru_cache(maxsize=64)
 def _declared(properties: bytes) -> Columns:
     """Read a Properties value: name:kind:count triples."""
     parts = properties.decode("latin-1").split(":")
     places: dict[str, int] = {}
+    widths: dict[str, int] = {}
     column = 0
     for name, count in zip(parts[0::3], parts[2::3], strict=False):
         if not count.isdigit():
             raise Malformed(f"Properties={properties.decode('latin-1')} cannot be read", 1)
-        places[name.lower()] = column
+        places[name.lower()], widths[name.lower()] = column, int(count)
         column += int(count)
     species = next((n for n in ("species", "element", "symbol", "z", "numbers") if n in places), "")
     position = next((n for n in ("pos", "positions") if n in places), "")
     if not species or not position:
         raise Malformed("Properties names no species or no pos column", 1)
+    if widths[species] != 1 or widths[position] != 3 or column > MAX_COLUMNS:
+        raise Malformed("Properties must say species:S:1 and pos:R:3", 1)
     return Columns(places[species], places[position], column, species in ("z", "numbers"))
 
 
 def _cell(comment: bytes) -> tuple[NDArray[np.float64] | None, NDArray[np.bool_] | None]:
     """Read Lattice and pbc; a Lattice without pbc is periodic in all directions."""
-    lattice = _LATTICE.search(comment)
+    lattice = _found(_LATTICE, comment)
     if lattice is None:
         return None, None
-    pbc = _PBC.search(comment)
+    pbc = _found(_PBC, comment)
     return _box(lattice[1], b"T" if pbc is None else pbc[1] or pbc[2] or b"")
 
 
