@@ -6,31 +6,33 @@ The library is imported where it is needed: that takes some tenths of a second.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from stream.sources.frame_file import FrameFile, in_one_line, quietly
+from stream.sources.frame_file import in_one_line
 from stream.sources.frames import ParsedFrame, Selection
 from stream.sources.xyz import time_of
 from xas.errors import BadTrajectory
 
 
-def open_ase_trajectory(path: Path, name: str, resources: ExitStack) -> FrameFile:
-    """Open a binary trajectory of ASE."""
-    import ase.io
+def ase_reader(path: Path, resources: ExitStack) -> Callable[[int], ParsedFrame]:
+    """Return what reads a frame of ASE's trajectories; the file is opened when it is needed."""
+    opened: list[Any] = []
 
-    try:
-        opener: Any = ase.io.Trajectory
-        trajectory = opener(str(path))
-        resources.callback(trajectory.close)
-        n_frames = len(trajectory)
-    except Exception as error:  # noqa: BLE001 - ASE raises anything on bad bytes
-        raise BadTrajectory(f"{name}: not an ASE trajectory ({in_one_line(error)})") from None
-    return FrameFile(name, n_frames, quietly(lambda i: _from_atoms(trajectory[i])))
+    def read(index: int) -> ParsedFrame:
+        if not opened:
+            import ase.io
+
+            opener: Any = ase.io.Trajectory
+            opened.append(opener(str(path)))
+            resources.callback(opened[0].close)
+        return _from_atoms(opened[0][index])
+
+    return read
 
 
 def ase_frames(path: Path, name: str, selection: Selection) -> Iterator[ParsedFrame]:
@@ -62,15 +64,20 @@ def ase_frames(path: Path, name: str, selection: Selection) -> Iterator[ParsedFr
 
 
 def _from_atoms(atoms: Any) -> ParsedFrame:
-    """Take what is needed from ase.Atoms; a time from its info, as in the comment of an xyz."""
-    times = [f"{key}={value}" for key, value in atoms.info.items() if "time" in str(key).lower()]
+    """Take what is needed from ase.Atoms."""
     return ParsedFrame(
         numbers=np.asarray(atoms.numbers, dtype=np.uint8),
         positions=np.asarray(atoms.positions),
         cell=np.asarray(atoms.cell),
         pbc=np.asarray(atoms.pbc),
-        time_fs=time_of(" ".join(times).encode()),
+        time_fs=time_in(atoms.info),
     )
+
+
+def time_in(info: Mapping[Any, Any]) -> float:
+    """Return the time that ASE's extra information of a frame names, fs; NaN where it has none."""
+    times = [f"{key}={value}" for key, value in info.items() if "time" in str(key).lower()]
+    return time_of(" ".join(times).encode())
 
 
 def unknown_format(name: str) -> str:

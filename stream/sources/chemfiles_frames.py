@@ -58,17 +58,18 @@ def _dcd(file: DcdFile, frames: _Chemfiles, name: str) -> FrameFile:
     """Take coordinates from their places; only a cell unlike the one before asks chemfiles."""
     numbers = frames.read(0).numbers if len(frames) else np.zeros(0, dtype=np.uint8)
     known: dict[bytes, _Cell] = {}
+    cell_of = quietly(frames.cell)
 
     def read(index: int) -> ParsedFrame:
         cell_bytes, positions = file.read(index)
         if cell_bytes not in known:
             known.clear()
-            known[cell_bytes] = frames.cell(index)
+            known[cell_bytes] = cell_of(index)
         cell, pbc = known[cell_bytes]
         return ParsedFrame(numbers=numbers, positions=positions, cell=cell, pbc=pbc)
 
     n_frames = max(len(frames), file.n_declared)
-    return FrameFile(name, n_frames, quietly(read), n_complete=len(frames))
+    return FrameFile(name, n_frames, read, n_complete=len(frames))
 
 
 class _Chemfiles:

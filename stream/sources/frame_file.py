@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable, Iterator
+from typing import TypeVar
 
 from stream.sources.frames import ParsedFrame, Selection
 from xas.errors import BadTrajectory
+
+Read = TypeVar("Read")
 
 
 class FrameFile:
@@ -48,10 +51,10 @@ class FrameFile:
         return self._read(index)
 
 
-def quietly(read: Callable[[int], ParsedFrame]) -> Callable[[int], ParsedFrame]:
+def quietly(read: Callable[[int], Read]) -> Callable[[int], Read]:
     """Read without the warnings of a library."""
 
-    def read_quietly(index: int) -> ParsedFrame:
+    def read_quietly(index: int) -> Read:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             return read(index)

@@ -19,7 +19,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.sources.ase_frames import ase_frames, open_ase_trajectory
+from stream.sources.ase_frames import ase_frames
+from stream.sources.ase_trajectory import open_ase_trajectory
 from stream.sources.bytes_in import ByteSource, FileBytes, PipeBytes, unpacked_file, unpacked_size
 from stream.sources.chemfiles_frames import open_frames
 from stream.sources.formats import NEEDS_TOPOLOGY, Kind, kind_of
