@@ -18,13 +18,14 @@ from stream.sources.dcd import DcdFile
 from stream.sources.frame_file import FrameFile, in_one_line, quietly
 from stream.sources.frames import ParsedFrame
 from stream.sources.gromacs import GromacsFile
+from stream.sources.lines import Malformed
 from xas.errors import BadTrajectory
 
 _Cell = tuple[NDArray[np.float64] | None, NDArray[np.bool_] | None]
 
 
 def open_frames(path: Path, name: str, resources: ExitStack) -> FrameFile:
-    """Open a DCD, XTC, TRR, Amber NetCDF, PDB or GRO file; `resources` close what it needs."""
+    """Open a DCD, XTC, TRR or Amber NetCDF file, or what else chemfiles reads; `resources` close what it needs."""
     suffix = path.suffix.lower()
     if suffix in (".xtc", ".trr"):
         file = GromacsFile(path)
@@ -124,6 +125,22 @@ class _Chemfiles:
         if cell.shape == self._infinite:
             return None, None
         return np.array(cell.matrix).T, np.ones(3, dtype=np.bool_)
+
+
+def elements_of_text(text: bytes, kind: str) -> NDArray[np.uint8]:
+    """Return the elements of the first frame of a text that chemfiles reads; Malformed."""
+    import chemfiles
+
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            trajectory: Any = chemfiles.MemoryTrajectory(text, "r", kind)
+            try:
+                return _elements(trajectory.read().atoms)
+            finally:
+                trajectory.close()
+    except chemfiles.ChemfilesError as error:
+        raise Malformed(f"chemfiles cannot read it ({in_one_line(error)})") from None
 
 
 def _elements(atoms: Any) -> NDArray[np.uint8]:

@@ -17,6 +17,8 @@ class Kind(Enum):
     XYZ = auto()
     LAMMPS = auto()
     XDATCAR = auto()
+    GRO = auto()
+    PDB = auto()
     CHEMFILES = auto()
     ASE_TRAJECTORY = auto()
     ASE = auto()
@@ -34,8 +36,8 @@ _SUFFIXES = {
     ".xtc": Kind.CHEMFILES,
     ".trr": Kind.CHEMFILES,
     ".nc": Kind.CHEMFILES,
-    ".gro": Kind.CHEMFILES,
-    ".pdb": Kind.CHEMFILES,
+    ".gro": Kind.GRO,
+    ".pdb": Kind.PDB,
     ".psf": Kind.CHEMFILES,
 }
 NEEDS_TOPOLOGY = {".dcd", ".xtc", ".trr", ".nc"}

@@ -23,6 +23,10 @@ class NeedMore(Exception):
     """The buffer ends before the lines that were asked for."""
 
 
+class NoMoreFrames(Exception):
+    """What is left of the source holds no frame, and is as it should be."""
+
+
 class Malformed(Exception):
     """The text is not what the format says; `line` counts from the start of the frame, from 0."""
 
@@ -40,6 +44,7 @@ class RawFrame:
     head    what the format keeps of the header
     body    one line an atom
     body_line  lines from the frame's first one to the body's
+    is_free    words in free columns: a last line without its end can be compared with that above
     """
 
     index: int
@@ -48,6 +53,7 @@ class RawFrame:
     head: Any
     body: bytes
     body_line: int
+    is_free: bool = True
 
 
 class LineReader:
@@ -83,6 +89,29 @@ class LineReader:
         self._at = end
         self.line += n_lines
         return self._data[start:end]
+
+    def take_through(self, word: bytes) -> bytes:
+        """Return all lines up to the first that begins so, or raise NeedMore and stay."""
+        found = self._data.find(b"\n" + word, self._at - 1 if self._at else 0)
+        if self._data.startswith(word, self._at):
+            found = self._at
+        end = self._data.find(b"\n", found + 1) if found >= 0 else -1
+        if end < 0:
+            self._require_text()
+            raise NeedMore
+        return self._taken(end + 1)
+
+    def take_rest(self) -> bytes:
+        """Return all that is left of the source, or raise NeedMore where more may come."""
+        if not self.ended:
+            raise NeedMore
+        return self._taken(len(self._data))
+
+    def _taken(self, end: int) -> bytes:
+        text = self._data[self._at : end]
+        self._at = end
+        self.line += text.count(b"\n")
+        return text
 
     def mark(self) -> tuple[int, int]:
         """Where the cursor stands, for `back`; good until the next `feed`."""
@@ -149,13 +178,15 @@ def raw_frames(
                 yield None
             lines.feed()
             continue
+        except NoMoreFrames:
+            return
         except Malformed as error:
             lines.back(start)
             line = lines.line + error.line
             if lines.unterminated and line == lines.last_line:
                 raise BadTrajectory(truncation(name, index, line)) from None
             raise BadTrajectory(fault(name, index, line, str(error))) from None
-        if lines.is_last() and _last_line_is_cut(frame):
+        if frame.is_free and lines.is_last() and _last_line_is_cut(frame):
             raise BadTrajectory(truncation(name, index, lines.last_line))
         yield frame
         index += 1

@@ -25,18 +25,23 @@ from stream.sources.bytes_in import ByteSource, FileBytes, PipeBytes, unpacked_f
 from stream.sources.chemfiles_frames import open_frames
 from stream.sources.formats import NEEDS_TOPOLOGY, Kind, kind_of
 from stream.sources.frames import FrameChunk, Selection, chunks_of, with_numbers
+from stream.sources.gro import GroFormat
 from stream.sources.lammps import LammpsFormat
 from stream.sources.lines import LineReader, Malformed, NeedMore, raw_frames
+from stream.sources.pdb import PdbFormat
 from stream.sources.text import TextFormat, chunks
 from stream.sources.xdatcar import XdatcarFormat
 from stream.sources.xyz import XyzFormat
 from xas.errors import BadTrajectory
 
 BLOCK_ATOMS = 20_000
-_TEXT: dict[Kind, type[XyzFormat] | type[LammpsFormat] | type[XdatcarFormat]] = {
+_TextFormat = XyzFormat | LammpsFormat | XdatcarFormat | GroFormat | PdbFormat
+_TEXT: dict[Kind, type[_TextFormat]] = {
     Kind.XYZ: XyzFormat,
     Kind.LAMMPS: LammpsFormat,
     Kind.XDATCAR: XdatcarFormat,
+    Kind.GRO: GroFormat,
+    Kind.PDB: PdbFormat,
 }
 
 

@@ -1,0 +1,128 @@
+"""PDB, one model a frame; or frames parted by END.
+
+https://www.wwpdb.org/documentation/file-format-content/format33/v3.3.html
+A CRYST1 holds for its model and those that follow, until there is another; cells of 1 angstrom
+stand for none. Which element an atom is, is left to chemfiles.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.sources.cells import PERIODIC
+from stream.sources.chemfiles_frames import elements_of_text
+from stream.sources.columns import Floats
+from stream.sources.fixed_columns import (
+    FrameElements,
+    numbers_in,
+    numbers_line_by_line,
+    rectangle,
+)
+from stream.sources.frames import FrameChunk, joined
+from stream.sources.lines import LineReader, Malformed, NeedMore, NoMoreFrames, RawFrame
+
+_FIRST, _WIDTH = 30, 8
+_ATOMS = (b"ATOM", b"HETA")
+
+
+class PdbFormat:
+    """PDB; the elements are those of the columns 77-78, else of the names."""
+
+    def __init__(self, types: Mapping[int, str] | None = None, *, lenient: bool = False) -> None:
+        del types  # of LAMMPS
+        self._elements = (
+            None if lenient else FrameElements(lambda text: elements_of_text(text, "PDB"))
+        )
+        self._crystal = b""
+
+    def delimit(self, lines: LineReader, index: int) -> RawFrame:
+        """Take what leads up to END or ENDMDL; the last frame of a file needs neither."""
+        while True:
+            line = lines.line
+            text = self._take(lines)
+            rows = [row for row in text.split(b"\n") if row[:4] in _ATOMS]
+            if rows or b"MODEL" in text[: text.find(b"END")]:
+                break
+        found = text.find(b"CRYST1")
+        if found >= 0:
+            self._crystal = text[found : text.find(b"\n", found)]
+            if not isinstance(_cell(self._crystal), tuple):
+                raise Malformed("CRYST1 cannot be read", text.count(b"\n", 0, found))
+        body = b"\n".join([*rows, b""])
+        return RawFrame(index, line, len(rows), (text, self._crystal), body, 0, is_free=False)
+
+    def _take(self, lines: LineReader) -> bytes:
+        try:
+            return lines.take_through(b"END")
+        except NeedMore:
+            rest = lines.take_rest()
+        if any(row[:4] in _ATOMS for row in rest.split(b"\n")):
+            if b"MODEL " in rest:
+                raise NeedMore
+            return rest
+        raise NoMoreFrames
+
+    def parse_many(self, frames: list[RawFrame], /) -> FrameChunk | None:
+        """Read frames with lines of one length."""
+        sizes = [frame.n_atoms for frame in frames]
+        rows = rectangle(b"".join([frame.body for frame in frames]), sum(sizes))
+        values = numbers_in(rows, _FIRST, _WIDTH, 3)
+        naming = np.concatenate([rows[:, 12:26], rows[:, 76:78]], axis=1)
+        parts = np.split(naming, np.cumsum(sizes)[:-1])
+        numbers = [
+            self._numbers(frame, part.tobytes()) for frame, part in zip(frames, parts, strict=True)
+        ]
+        return _chunk(frames, np.concatenate(numbers), values)
+
+    def parse(self, frame: RawFrame) -> FrameChunk:
+        """Read one frame line by line."""
+        try:
+            values = numbers_line_by_line(frame, _FIRST, _WIDTH)
+        except Malformed as error:
+            raise Malformed(str(error), _line_in(frame, error.line)) from None
+        return _chunk([frame], self._numbers(frame, b""), values)
+
+    def _numbers(self, frame: RawFrame, names: bytes) -> NDArray[np.uint8]:
+        if self._elements is None:
+            return np.zeros(frame.n_atoms, dtype=np.uint8)
+        return self._elements.of(names, frame.body + b"END\n")
+
+
+def _line_in(frame: RawFrame, row: int) -> int:
+    """Return the line of an atom, counted from the first line of its frame."""
+    lines = frame.head[0].split(b"\n")
+    return [number for number, line in enumerate(lines) if line[:4] in _ATOMS][row]
+
+
+def _chunk(frames: list[RawFrame], numbers: NDArray[np.uint8], values: Floats) -> FrameChunk:
+    boxes = [_cell(frame.head[1]) or (None, None) for frame in frames]
+    sizes = [frame.n_atoms for frame in frames]
+    times = [np.nan] * len(frames)
+    return joined(sizes, numbers, values, [b[0] for b in boxes], [b[1] for b in boxes], times)
+
+
+@lru_cache(maxsize=64)
+def _cell(line: bytes) -> tuple[Floats | None, NDArray[np.bool_] | None] | None:
+    """Read a CRYST1 record: a along x, b in the xy plane; None where it cannot be read."""
+    if not line:
+        return None, None
+    try:
+        a, b, c = (float(line[at : at + 9]) for at in (6, 15, 24))
+        degrees = [float(line[at : at + 7]) for at in (33, 40, 47)]
+    except ValueError:
+        return None
+    if max(a, b, c) <= 1.0:
+        return None, None
+    # exact at right angles, where a cosine of radians is not
+    cos_alpha, cos_beta, cos_gamma = (np.sin(np.radians(90.0 - angle)) for angle in degrees)
+    sin_gamma = np.sqrt(1.0 - cos_gamma**2)
+    y = (cos_alpha - cos_beta * cos_gamma) / sin_gamma if sin_gamma > 0.0 else np.nan
+    z_squared = 1.0 - cos_beta**2 - y**2
+    if not (np.isfinite([a, b, c]).all() and min(a, b, c) > 0.0 and z_squared > 0.0):
+        return None
+    rows = [[1.0, 0.0, 0.0], [cos_gamma, sin_gamma, 0.0], [cos_beta, y, np.sqrt(z_squared)]]
+    return np.array(rows) * [[a], [b], [c]], PERIODIC
