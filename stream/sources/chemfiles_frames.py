@@ -25,7 +25,7 @@ _Cell = tuple[NDArray[np.float64] | None, NDArray[np.bool_] | None]
 
 
 def open_frames(path: Path, name: str, resources: ExitStack) -> FrameFile:
-    """Open a DCD, XTC, TRR or Amber NetCDF file, or what else chemfiles reads; `resources` close what it needs."""
+    """Open a DCD, XTC, TRR, Amber NetCDF or PSF file; `resources` close what it needs."""
     suffix = path.suffix.lower()
     if suffix in (".xtc", ".trr"):
         file = GromacsFile(path)

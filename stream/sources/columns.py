@@ -1,4 +1,4 @@
-"""Rows of text to numbers and labels: in C where it is built, else the same in Python."""
+"""Rows of text to numbers and labels: in C where it is built, else in Python."""
 
 from __future__ import annotations
 
@@ -17,37 +17,10 @@ try:
 
     IS_COMPILED = True
 except ImportError:  # not built: slower by about ten
+    from stream.sources.columns_in_python import behind_lines as behind_lines
+    from stream.sources.columns_in_python import read_rows as read_rows
+
     IS_COMPILED = False
-
-    def behind_lines(text: bytes, start: int, n_lines: int, /) -> int:
-        """Where the line after the next `n_lines` begins; -1 where they are not all there."""
-        for _ in range(n_lines):
-            start = text.find(b"\n", start) + 1
-            if start == 0:
-                return -1
-        return start
-
-    def read_rows(
-        text: bytes, n_rows: int, columns: bytes, numbers: Floats, labels: Labels, /
-    ) -> int:
-        """Fill numbers and labels; return how many rows were good."""
-        for row, line in enumerate(text.split(b"\n", n_rows)[:n_rows]):
-            try:
-                _read_row(line, columns, numbers[row], labels[row])
-            except ValueError:
-                return row
-        return n_rows
-
-    def _read_row(line: bytes, columns: bytes, numbers: Floats, labels: Labels) -> None:
-        words = line.decode("ascii").split()
-        kinds = columns.decode()
-        if len(words) < len(kinds):
-            raise ValueError("too few columns")
-        numbers[:] = [float(word) for word, kind in zip(words, kinds, strict=False) if kind == "f"]
-        symbols = [word for word, kind in zip(words, kinds, strict=False) if kind == "s"]
-        if any(len(symbol) > LABEL_BYTES or not symbol.isprintable() for symbol in symbols):
-            raise ValueError("a label too long, or none")
-        labels[:] = [int.from_bytes(symbol.encode(), "little") for symbol in symbols]
 
 
 def read_table(text: bytes, n_rows: int, columns: bytes) -> tuple[Floats, Labels]:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.sources.chemfiles_frames import elements_of_text
 from stream.sources.columns import Floats, read_table
 from stream.sources.lines import Malformed, RawFrame
 
@@ -60,16 +59,19 @@ def numbers_line_by_line(frame: RawFrame, first: int, width: int) -> Floats:
 
 
 class FrameElements:
-    """Atomic numbers of frames; looked up again only where the columns that name atoms change."""
+    """Atomic numbers of frames; chemfiles is asked only where the columns that name atoms change.
 
-    def __init__(self, look_up: Callable[[bytes], NDArray[np.uint8]]) -> None:
-        self._look_up = look_up
+    kind  how chemfiles calls the format
+    """
+
+    def __init__(self, kind: str) -> None:
+        self._kind = kind
         self._names = b""
         self._numbers = np.zeros(0, dtype=np.uint8)
 
     def of(self, names: bytes, frame: bytes) -> NDArray[np.uint8]:
         """Return (n,) uint8 of a frame's whole text; `names` is what must be the same."""
         if names != self._names or not names:
-            self._numbers = self._look_up(frame)
+            self._numbers = elements_of_text(frame, self._kind)
             self._names = names
         return self._numbers

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.sources.cells import PERIODIC
-from stream.sources.chemfiles_frames import elements_of_text
 from stream.sources.columns import Floats
 from stream.sources.fixed_columns import (
     FrameElements,
@@ -33,9 +32,7 @@ class GroFormat:
 
     def __init__(self, types: Mapping[int, str] | None = None, *, lenient: bool = False) -> None:
         del types  # of LAMMPS
-        self._elements = (
-            None if lenient else FrameElements(lambda text: elements_of_text(text, "GRO"))
-        )
+        self._elements = None if lenient else FrameElements("GRO")
 
     def delimit(self, lines: LineReader, index: int) -> RawFrame:
         """Take the title, the number of atoms, a line for each, and the box."""

@@ -7,6 +7,7 @@ stand for none. Which element an atom is, is left to chemfiles.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 
@@ -14,7 +15,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.sources.cells import PERIODIC
-from stream.sources.chemfiles_frames import elements_of_text
 from stream.sources.columns import Floats
 from stream.sources.fixed_columns import (
     FrameElements,
@@ -26,7 +26,7 @@ from stream.sources.frames import FrameChunk, joined
 from stream.sources.lines import LineReader, Malformed, NeedMore, NoMoreFrames, RawFrame
 
 _FIRST, _WIDTH = 30, 8
-_ATOMS = (b"ATOM", b"HETA")
+_ROWS = re.compile(rb"^(?:ATOM  |HETATM).*\n", re.MULTILINE)
 
 
 class PdbFormat:
@@ -34,9 +34,7 @@ class PdbFormat:
 
     def __init__(self, types: Mapping[int, str] | None = None, *, lenient: bool = False) -> None:
         del types  # of LAMMPS
-        self._elements = (
-            None if lenient else FrameElements(lambda text: elements_of_text(text, "PDB"))
-        )
+        self._elements = None if lenient else FrameElements("PDB")
         self._crystal = b""
 
     def delimit(self, lines: LineReader, index: int) -> RawFrame:
@@ -44,7 +42,7 @@ class PdbFormat:
         while True:
             line = lines.line
             text = self._take(lines)
-            rows = [row for row in text.split(b"\n") if row[:4] in _ATOMS]
+            rows = _ROWS.findall(text)
             if rows or b"MODEL" in text[: text.find(b"END")]:
                 break
         found = text.find(b"CRYST1")
@@ -52,15 +50,15 @@ class PdbFormat:
             self._crystal = text[found : text.find(b"\n", found)]
             if not isinstance(_cell(self._crystal), tuple):
                 raise Malformed("CRYST1 cannot be read", text.count(b"\n", 0, found))
-        body = b"\n".join([*rows, b""])
-        return RawFrame(index, line, len(rows), (text, self._crystal), body, 0, is_free=False)
+        head = (text, self._crystal)
+        return RawFrame(index, line, len(rows), head, b"".join(rows), 0, is_free=False)
 
     def _take(self, lines: LineReader) -> bytes:
         try:
             return lines.take_through(b"END")
         except NeedMore:
             rest = lines.take_rest()
-        if any(row[:4] in _ATOMS for row in rest.split(b"\n")):
+        if _ROWS.search(rest):
             if b"MODEL " in rest:
                 raise NeedMore
             return rest
@@ -94,8 +92,9 @@ class PdbFormat:
 
 def _line_in(frame: RawFrame, row: int) -> int:
     """Return the line of an atom, counted from the first line of its frame."""
-    lines = frame.head[0].split(b"\n")
-    return [number for number, line in enumerate(lines) if line[:4] in _ATOMS][row]
+    text: bytes = frame.head[0]
+    starts = [found.start() for found in _ROWS.finditer(text)]
+    return text.count(b"\n", 0, starts[row])
 
 
 def _chunk(frames: list[RawFrame], numbers: NDArray[np.uint8], values: Floats) -> FrameChunk:
