@@ -28,8 +28,7 @@ def ase_reader(path: Path, resources: ExitStack) -> Callable[[int], ParsedFrame]
             import ase.io
 
             opener: Any = ase.io.Trajectory
-            opened.append(opener(str(path)))
-            resources.callback(opened[0].close)
+            opened.append(opener(resources.enter_context(path.open("rb"))))
         return _from_atoms(opened[0][index])
 
     return read

@@ -57,7 +57,7 @@ def _xtc(file: GromacsFile, name: str, resources: ExitStack) -> FrameFile:
 
 def _dcd(file: DcdFile, frames: _Chemfiles, name: str) -> FrameFile:
     """Take coordinates from their places; only a cell unlike the one before asks chemfiles."""
-    numbers = frames.read(0).numbers if len(frames) else np.zeros(0, dtype=np.uint8)
+    numbers = np.zeros(file.n_atoms, dtype=np.uint8)  # for a topology to replace
     known: dict[bytes, _Cell] = {}
     cell_of = quietly(frames.cell)
 
@@ -87,6 +87,7 @@ class _Chemfiles:
         except chemfiles.ChemfilesError as error:
             raise BadTrajectory(f"{name}: cannot be read ({in_one_line(error)})") from None
         resources.callback(self._trajectory.close)
+        self._error = chemfiles.ChemfilesError
         self._infinite = chemfiles.CellShape.Infinite
         self._numbers = np.zeros(0, dtype=np.uint8)
         self._frame: Any = chemfiles.Frame()
@@ -111,8 +112,11 @@ class _Chemfiles:
         Through the library's C interface: its Python objects cost three times the reading itself.
         """
         frame = self._frame.mut_ptr
-        self._library.chfl_trajectory_read_step(self._trajectory.mut_ptr, index, frame)
-        self._library.chfl_frame_positions(frame, self._places, self._count)
+        try:
+            self._library.chfl_trajectory_read_step(self._trajectory.mut_ptr, index, frame)
+            self._library.chfl_frame_positions(frame, self._places, self._count)
+        except self._error as error:  # of chemfiles, which derives it from BaseException
+            raise OSError(str(error)) from None
         copied = ctypes.string_at(self._places, 24 * self._count.value)
         return np.frombuffer(copied, np.float64).reshape(-1, 3)
 

@@ -16,6 +16,8 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.sources.lines import MAX_ATOMS
+
 _CONTROL_BYTES = 84
 _CELL_BYTES = 48
 
@@ -64,6 +66,11 @@ class DcdFile:
         self._length = struct.pack(f"{layout.order}i", 4 * layout.n_atoms)
 
     @property
+    def n_atoms(self) -> int:
+        """Atoms of every frame."""
+        return self._layout.n_atoms
+
+    @property
     def n_declared(self) -> int:
         """How many frames the header promises."""
         return self._layout.n_declared
@@ -106,7 +113,7 @@ def _layout(head: bytes) -> DcdLayout | None:
         n_atoms = struct.unpack(f"{order}i", _record(head, start, order))[0]
     except struct.error:
         return None
-    if len(control) != _CONTROL_BYTES or control[:4] != b"CORD" or n_atoms < 1:
+    if len(control) != _CONTROL_BYTES or control[:4] != b"CORD" or not 1 <= n_atoms <= MAX_ATOMS:
         return None
     settings = struct.unpack(f"{order}20i", control[4:])
     is_charmm = settings[19] != 0

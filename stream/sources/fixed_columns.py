@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.sources.chemfiles_frames import elements_of_text
 from stream.sources.columns import Floats, read_table
-from stream.sources.lines import Malformed, RawFrame
+from stream.sources.lines import Malformed
 
 Bytes = NDArray[np.uint8]
 _SPACE, _LINE_END = 32, 10
@@ -29,7 +31,7 @@ def numbers_in(rows: Bytes, first: int, width: int, count: int) -> Floats:
 
     A number may fill its column, so columns are parted before they are read.
     """
-    if first + count * width >= rows.shape[1]:
+    if first + count * width > rows.shape[1]:
         raise ValueError("lines too short")
     fields = rows[:, first : first + count * width].reshape(-1, width)
     is_space = fields == _SPACE
@@ -41,10 +43,10 @@ def numbers_in(rows: Bytes, first: int, width: int, count: int) -> Floats:
     return read_table(parted.tobytes(), len(fields), b"f")[0].reshape(-1, count)
 
 
-def numbers_line_by_line(frame: RawFrame, first: int, width: int) -> Floats:
-    """Read the three positions of every row; Malformed names the first bad line."""
-    values = np.empty((frame.n_atoms, 3))
-    for number, line in enumerate(frame.body.split(b"\n")[: frame.n_atoms]):
+def numbers_line_by_line(text: bytes, n_rows: int, first: int, width: int) -> Floats:
+    """Read the three positions of every row; Malformed counts the first bad line from 0."""
+    values = np.empty((n_rows, 3))
+    for number, line in enumerate(text.split(b"\n")[:n_rows]):
         for axis in range(3):
             start = first + axis * width
             token = line[start : start + width].decode("latin-1").strip()
@@ -52,8 +54,7 @@ def numbers_line_by_line(frame: RawFrame, first: int, width: int) -> Floats:
                 values[number, axis] = float(token)
             except ValueError:
                 raise Malformed(
-                    f"'{token}' in columns {start + 1}-{start + width} is not a number",
-                    frame.body_line + number,
+                    f"'{token}' in columns {start + 1}-{start + width} is not a number", number
                 ) from None
     return values
 
@@ -69,9 +70,9 @@ class FrameElements:
         self._names = b""
         self._numbers = np.zeros(0, dtype=np.uint8)
 
-    def of(self, names: bytes, frame: bytes) -> NDArray[np.uint8]:
-        """Return (n,) uint8 of a frame's whole text; `names` is what must be the same."""
+    def of(self, names: bytes, text: Callable[[], bytes]) -> NDArray[np.uint8]:
+        """Return (n,) uint8; `names` is what must be the same, `text` gives the whole frame."""
         if names != self._names or not names:
-            self._numbers = elements_of_text(frame, self._kind)
+            self._numbers = elements_of_text(text(), self._kind)
             self._names = names
         return self._numbers

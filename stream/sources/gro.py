@@ -37,7 +37,7 @@ class GroFormat:
     def delimit(self, lines: LineReader, index: int) -> RawFrame:
         """Take the title, the number of atoms, a line for each, and the box."""
         line = lines.line
-        title = lines.take(1)
+        lines.take(1)  # the title
         count = lines.take(1)
         try:
             n_atoms = atom_count(count)
@@ -48,7 +48,7 @@ class GroFormat:
         cell = _cell(box)
         if cell is None:
             raise Malformed("the box must hold 3 or 9 numbers", 2 + n_atoms)
-        return RawFrame(index, line, n_atoms, (title + count, box), body, 2, is_free=False)
+        return RawFrame(index, line, n_atoms, box, body, 2, is_free=False)
 
     def parse_many(self, frames: list[RawFrame], /) -> FrameChunk | None:
         """Read frames with lines of one length."""
@@ -64,17 +64,28 @@ class GroFormat:
 
     def parse(self, frame: RawFrame) -> FrameChunk:
         """Read one frame line by line."""
-        values = numbers_line_by_line(frame, _FIRST, _width(frame.body))
+        try:
+            width = _width(frame.body)
+            values = numbers_line_by_line(frame.body, frame.n_atoms, _FIRST, width)
+        except Malformed as error:
+            raise Malformed(str(error), frame.body_line + error.line) from None
         return _chunk([frame], self._numbers(frame, b""), values)
 
     def _numbers(self, frame: RawFrame, names: bytes) -> NDArray[np.uint8]:
         if self._elements is None:
             return np.zeros(frame.n_atoms, dtype=np.uint8)
-        return self._elements.of(names, frame.head[0] + frame.body + frame.head[1])
+        return self._elements.of(names, lambda: _names_only(frame))
+
+
+def _names_only(frame: RawFrame) -> bytes:
+    """Return a frame for chemfiles, which reads positions of three decimals only."""
+    rows = [line[:_FIRST].ljust(_FIRST) for line in frame.body.split(b"\n")[: frame.n_atoms]]
+    place = b"   0.000" * 3 + b"\n"
+    return b"".join([b"names\n%d\n" % len(rows), *(row + place for row in rows), b"0 0 0\n"])
 
 
 def _chunk(frames: list[RawFrame], numbers: NDArray[np.uint8], values: Floats) -> FrameChunk:
-    cells = [_cell(frame.head[1]) for frame in frames]
+    cells = [_cell(frame.head) for frame in frames]
     given = [cell if cell is not None and cell.any() else None for cell in cells]
     pbc = [None if cell is None else PERIODIC for cell in given]
     sizes = [frame.n_atoms for frame in frames]

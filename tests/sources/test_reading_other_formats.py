@@ -8,6 +8,7 @@ import ase.io
 import chemfiles
 import numpy as np
 import pytest
+from made_trajectories import write_with_chemfiles
 
 from stream.sources.trajectory import open_trajectory
 from xas.errors import BadTrajectory
@@ -23,20 +24,6 @@ def positions(chunks):
 
 def of_ase(frames):
     return np.concatenate([frame.positions for frame in frames]).astype(np.float32)
-
-
-def write_with_chemfiles(path, frames, times_ps=None):
-    with chemfiles.Trajectory(str(path), "w") as out:
-        for k, atoms in enumerate(frames):
-            frame = chemfiles.Frame()
-            for symbol, place in zip(atoms.symbols, atoms.positions, strict=True):
-                frame.add_atom(chemfiles.Atom(symbol), list(place))
-            if atoms.pbc.any():
-                frame.cell = chemfiles.UnitCell(atoms.cell.lengths(), atoms.cell.angles())
-            if times_ps is not None:
-                frame["time"] = float(times_ps[k])
-                frame.step = k
-            out.write(frame)
 
 
 def lammps_text(frames, columns="id type x y z", box=None, scaled=False):
@@ -262,3 +249,139 @@ def test_single_structures_are_read_too(tmp_path, crystal, name):
     chunks = read_all(tmp_path / name)
     assert [len(chunk) for chunk in chunks] == [1]
     assert sorted(chunks[0].structures.numbers.tolist()) == [1, 1, 8, 26]
+
+
+@pytest.mark.parametrize("suffix", ["dcd", "xtc", "trr", "nc", "pdb", "gro"])
+@pytest.mark.parametrize("moving_cell", [False, True])
+def test_what_chemfiles_writes_is_read_as_chemfiles_reads_it(
+    tmp_path, crystal, suffix, moving_cell
+):
+    for k, atoms in enumerate(crystal):
+        atoms.set_cell(atoms.cell * (1 + 0.01 * k * moving_cell))
+    path = tmp_path / f"md.{suffix}"
+    write_with_chemfiles(path, crystal, 0.5 * np.arange(7))
+    (chunk,) = read_all(path, topology=_xyz(tmp_path, crystal))
+    with chemfiles.Trajectory(str(path)) as trajectory:
+        frames = [trajectory.read_step(k) for k in range(trajectory.nsteps)]
+        expected = np.concatenate([np.array(frame.positions) for frame in frames])
+        cells = np.array([np.array(frame.cell.matrix).T for frame in frames])
+    np.testing.assert_array_equal(positions([chunk]), expected.astype(np.float32))
+    np.testing.assert_allclose(chunk.structures.cells, cells, atol=1e-12)
+    assert chunk.structures.pbc.all()
+
+
+def test_a_dcd_without_cells_or_of_other_byte_order_is_read(tmp_path, water_and_iron):
+    path = tmp_path / "md.dcd"
+    write_with_chemfiles(path, water_and_iron)
+    (chunk,) = read_all(path, topology=_xyz(tmp_path, water_and_iron))
+    np.testing.assert_array_equal(positions([chunk]), of_ase(water_and_iron))
+    whole = bytearray(path.read_bytes())
+    text = slice(96, 96 + int.from_bytes(whole[92:96], "little"))  # of the titles, but their number
+    swapped = np.frombuffer(whole, "<i4").astype(">i4").tobytes()
+    swapped = bytearray(swapped)
+    swapped[4:8] = whole[4:8]
+    swapped[text.start + 4 : text.stop] = whole[text.start + 4 : text.stop]
+    (tmp_path / "big.dcd").write_bytes(bytes(swapped))
+    (other,) = read_all(tmp_path / "big.dcd", topology=_xyz(tmp_path, water_and_iron))
+    np.testing.assert_array_equal(positions([other]), positions([chunk]))
+
+
+def test_a_pdb_keeps_the_cell_of_its_head_in_every_model(tmp_path):
+    head = "REMARK\nCRYST1    6.000    7.000    8.000  90.00  90.00  90.00 P 1           1\n"
+    atom = "HETATM    1 Fe           1       1.000   2.000{z:8.3f}  1.00  0.00          Fe\n"
+    oxygen = "ATOM      2 O   HOH    1       1.000   2.000   9.000  1.00  0.00\n"  # a short line
+    models = [f"MODEL    {k}\n{atom.format(z=-k)}TER\n{oxygen}ENDMDL\n" for k in range(3)]
+    path = tmp_path / "md.pdb"
+    path.write_text(head + "".join(models) + "CONECT    1    2\nEND\n")
+    (chunk,) = read_all(path)
+    assert chunk.structures.numbers.tolist() == [26, 8] * 3
+    assert chunk.structures.positions[::2, 2].tolist() == [0, -1, -2]
+    np.testing.assert_array_equal(chunk.structures.cells[2], np.diag([6, 7, 8]))
+    (last,) = read_all(path, first=2)
+    assert last.structures.cells[0, 0, 0] == 6
+
+
+@pytest.mark.parametrize("name", ["md.pdb", "md.gro"])
+def test_a_damaged_number_in_fixed_columns_is_named(tmp_path, water_and_iron, name, collect):
+    path = tmp_path / name
+    write_with_chemfiles(path, water_and_iron)
+    lines = path.read_text().splitlines(keepends=True)
+    damaged = 7 * 2 + 3  # in both formats a frame has seven lines, the third one an atom
+    lines[damaged] = lines[damaged].replace(".", "x")
+    path.write_text("".join(lines))
+    chunks, complaint = collect(open_trajectory(path))
+    assert sum(map(len, chunks)) == 2
+    assert f"{path}, frame 2 (line {damaged + 1}): '" in complaint
+    assert "is not a number" in complaint
+
+
+@pytest.mark.parametrize("name", ["md.pdb", "md.gro"])
+def test_a_cut_file_of_fixed_columns_keeps_its_complete_frames(
+    tmp_path, water_and_iron, name, collect
+):
+    path = tmp_path / name
+    write_with_chemfiles(path, water_and_iron)
+    whole = path.read_text().removesuffix("END\n")
+    size = len(whole) // 7
+    for cut in (len(whole) - 40, 6 * size + size // 2):
+        path.write_text(whole[:cut])
+        chunks, complaint = collect(open_trajectory(path))
+        assert sum(map(len, chunks)) == 6
+        assert "ends in the middle of frame 6" in complaint
+
+
+def test_gro_columns_are_as_wide_as_their_decimals(tmp_path):
+    path = tmp_path / "md.gro"
+    atom = "    1XXXXX   Fe    1" + "".join(f"{x:12.7f}" for x in (-100.1234567, 0.2, -300.5))
+    path.write_text(f"precise\n    1\n{atom}\n   0.0 0.0 0.0\n" * 2)
+    (chunk,) = read_all(path)
+    np.testing.assert_array_equal(
+        chunk.structures.positions[0], np.float32([-1001.234567, 2, -3005])
+    )
+    assert chunk.structures.cells is None
+
+
+def test_a_trr_frame_without_positions_is_refused(tmp_path, water_and_iron, collect):
+    path = tmp_path / "md.trr"
+    write_with_chemfiles(path, water_and_iron)
+    data = bytearray(path.read_bytes())
+    size = len(data) // 7
+    places = slice(2 * size + 24 + 7 * 4, 2 * size + 24 + 8 * 4)  # the size of the positions
+    velocities = slice(places.start + 4, places.stop + 4)
+    data[velocities], data[places] = data[places], data[velocities]
+    path.write_bytes(data)
+    chunks, complaint = collect(open_trajectory(path, topology=_xyz(tmp_path, water_and_iron)))
+    assert sum(map(len, chunks)) == 2
+    assert "frame 2" in complaint
+    assert "no positions" in complaint
+
+
+def test_an_ase_trajectory_that_changes_its_atoms_is_read_as_ase_reads_it(tmp_path, crystal):
+    frames = [*crystal[:2], crystal[2][:3], *crystal[3:]]
+    frames[4].pbc = [True, False, False]
+    frames[5].info["array"] = np.arange(3)  # an entry that is more than plain JSON
+    ase.io.write(tmp_path / "md.traj", frames)
+    (chunk,) = read_all(tmp_path / "md.traj")
+    again = ase.io.read(tmp_path / "md.traj", ":")
+    np.testing.assert_array_equal(positions([chunk]), of_ase(again))
+    np.testing.assert_array_equal(chunk.structures.pbc, [atoms.pbc for atoms in again])
+    assert chunk.structures.numbers.tolist() == [z for atoms in again for z in atoms.numbers]
+
+
+def test_atoms_of_a_dump_in_frames_of_changing_size_are_sorted(tmp_path, water_and_iron):
+    path = tmp_path / "dump.lammpstrj"
+    text = lammps_text(water_and_iron[:1], "id element x y z")
+    smaller = text.replace("ATOMS\n4", "ATOMS\n3").replace(f"\n{text.splitlines()[-1]}", "")
+    path.write_text(text + smaller + text)
+    (chunk,) = read_all(path)
+    assert np.diff(chunk.structures.offsets).tolist() == [4, 3, 4]
+    place = water_and_iron[0].positions.astype(np.float32)
+    np.testing.assert_array_equal(chunk.structures.positions[4:7], place[[0, 2, 3]])
+
+
+@pytest.mark.parametrize("columns", ["id element x id z", "element x y", "id type x y element"])
+def test_positions_of_a_dump_must_be_side_by_side(tmp_path, water_and_iron, columns, collect):
+    path = tmp_path / "dump.lammpstrj"
+    path.write_text(lammps_text(water_and_iron, columns))
+    _, complaint = collect(open_trajectory(path))
+    assert "no positions: dump the columns x y z" in complaint

@@ -202,6 +202,18 @@ def test_declared_columns_are_followed(tmp_path):
 
 
 @pytest.mark.parametrize(
+    "properties",
+    ["species:S:1:pos:R:2", "pos:R:3:species:S:0", "species:S:1:pos:R:3:x:R:999999999", "pos:R:3"],
+)
+def test_declared_columns_that_make_no_sense_are_refused(tmp_path, collect, properties):
+    path = tmp_path / "md.extxyz"
+    path.write_text(f"1\nProperties={properties}\nFe 1.0 2.0 3.0\n")
+    chunks, complaint = collect(open_trajectory(path))
+    assert chunks == []
+    assert "frame 0 (line 2): Properties" in complaint
+
+
+@pytest.mark.parametrize(
     ("label", "number"), [("FE", 26), ("fe", 26), ("Fe1", 26), ("D", 1), ("X", 0), ("C_a", 6)]
 )
 def test_labels_of_other_programs_are_understood(tmp_path, label, number):
