@@ -63,7 +63,9 @@ def ase_frames(path: Path, name: str, selection: Selection) -> Iterator[ParsedFr
 
 
 def _from_atoms(atoms: Any) -> ParsedFrame:
-    """Take what is needed from ase.Atoms."""
+    """Take what is needed from ase.Atoms; ValueError for atomic numbers of no element."""
+    if len(atoms) and not 0 <= min(atoms.numbers) <= max(atoms.numbers) <= 118:
+        raise ValueError("atomic numbers must lie between 0 and 118")
     return ParsedFrame(
         numbers=np.asarray(atoms.numbers, dtype=np.uint8),
         positions=np.asarray(atoms.positions),

@@ -35,3 +35,23 @@ def in_cells(
         if origins:
             positions += np.repeat(np.array(origins), sizes, axis=0)
     return positions
+
+
+def cell_of(lengths: Sequence[float], degrees: Sequence[float]) -> Floats | None:
+    """Return the cell of lengths a, b, c and angles alpha, beta, gamma; None where there is none.
+
+    (3, 3), vectors in rows: a along x, b in the xy plane.
+    """
+    # exact at right angles, where a cosine of radians is not
+    cos_alpha, cos_beta, cos_gamma = (float(np.sin(np.radians(90.0 - x))) for x in degrees)
+    sin_squared = 1.0 - cos_gamma**2
+    if not (np.isfinite([*lengths, *degrees]).all() and min(lengths) > 0.0 < sin_squared):
+        return None
+    sin_gamma = np.sqrt(sin_squared)
+    y = (cos_alpha - cos_beta * cos_gamma) / sin_gamma
+    z_squared = 1.0 - cos_beta**2 - y**2
+    if not z_squared > 0.0:
+        return None
+    rows = [[1.0, 0.0, 0.0], [cos_gamma, sin_gamma, 0.0], [cos_beta, y, np.sqrt(z_squared)]]
+    cell: Floats = np.array(rows) * np.array(lengths)[:, None]
+    return cell

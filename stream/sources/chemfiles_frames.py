@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.sources.cells import PERIODIC
 from stream.sources.dcd import DcdFile
 from stream.sources.frame_file import FrameFile, in_one_line, quietly
 from stream.sources.frames import ParsedFrame
@@ -33,12 +34,20 @@ def open_frames(path: Path, name: str, resources: ExitStack) -> FrameFile:
         if len(file) == 0:
             raise BadTrajectory(f"{name}: cannot be read (no complete frame)")
         return _trr(file, name) if suffix == ".trr" else _xtc(file, name, resources)
-    frames = _Chemfiles(path, name, resources)
-    dcd = DcdFile.open(path) if suffix == ".dcd" else None
+    dcd = _dcd_file(path, name) if suffix == ".dcd" else None
     if dcd is None:
+        frames = _Chemfiles(path, name, resources)
         return FrameFile(name, len(frames), quietly(frames.read))
     resources.callback(dcd.close)
-    return _dcd(dcd, frames, name)
+    return _dcd(dcd, name)
+
+
+def _dcd_file(path: Path, name: str) -> DcdFile | None:
+    """Open a DCD file here: on a damaged header chemfiles may end the process."""
+    try:
+        return DcdFile.open(path)
+    except ValueError as error:
+        raise BadTrajectory(f"{name}: cannot be read ({error})") from None
 
 
 def _trr(file: GromacsFile, name: str) -> FrameFile:
@@ -55,22 +64,21 @@ def _xtc(file: GromacsFile, name: str, resources: ExitStack) -> FrameFile:
     return FrameFile(name, len(file) + file.is_cut, quietly(read), n_complete=len(file))
 
 
-def _dcd(file: DcdFile, frames: _Chemfiles, name: str) -> FrameFile:
-    """Take coordinates from their places; only a cell unlike the one before asks chemfiles."""
+def _dcd(file: DcdFile, name: str) -> FrameFile:
+    """Take coordinates from their places; most often the cell is that of the frame before."""
     numbers = np.zeros(file.n_atoms, dtype=np.uint8)  # for a topology to replace
-    known: dict[bytes, _Cell] = {}
-    cell_of = quietly(frames.cell)
+    known: dict[bytes, NDArray[np.float64] | None] = {}
 
     def read(index: int) -> ParsedFrame:
         cell_bytes, positions = file.read(index)
         if cell_bytes not in known:
             known.clear()
-            known[cell_bytes] = cell_of(index)
-        cell, pbc = known[cell_bytes]
+            known[cell_bytes] = file.cell(cell_bytes)
+        cell = known[cell_bytes]
+        pbc = None if cell is None else PERIODIC
         return ParsedFrame(numbers=numbers, positions=positions, cell=cell, pbc=pbc)
 
-    n_frames = max(len(frames), file.n_declared)
-    return FrameFile(name, n_frames, read, n_complete=len(frames))
+    return FrameFile(name, max(len(file), file.n_declared), read, n_complete=len(file))
 
 
 class _Chemfiles:
@@ -119,11 +127,6 @@ class _Chemfiles:
             raise OSError(str(error)) from None
         copied = ctypes.string_at(self._places, 24 * self._count.value)
         return np.frombuffer(copied, np.float64).reshape(-1, 3)
-
-    def cell(self, index: int) -> _Cell:
-        """Read a cell only."""
-        self.positions(index)
-        return self._cell(self._frame.cell)
 
     def _cell(self, cell: Any) -> _Cell:
         if cell.shape == self._infinite:

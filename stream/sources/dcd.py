@@ -1,8 +1,7 @@
 """The coordinates of DCD files: float32 at fixed places, so that nothing has to be searched.
 
 Layout: Fortran records, as CHARMM, NAMD, LAMMPS and VMD write them
-(https://www.ks.uiuc.edu/Research/vmd/plugins/molfile/dcdplugin.html). Cells have several dialects;
-chemfiles knows them.
+(https://www.ks.uiuc.edu/Research/vmd/plugins/molfile/dcdplugin.html).
 """
 
 from __future__ import annotations
@@ -16,6 +15,7 @@ from typing import Self
 import numpy as np
 from numpy.typing import NDArray
 
+from stream.sources.cells import cell_of
 from stream.sources.lines import MAX_ATOMS
 
 _CONTROL_BYTES = 84
@@ -31,6 +31,7 @@ class DcdLayout:
     has_cell  48 bytes of cell lead every frame
     has_fourth  a fourth coordinate follows the three
     n_declared  frames that the header promises
+    n_fixed   atoms whose positions are written once: such files are not read here
     """
 
     order: str
@@ -39,6 +40,7 @@ class DcdLayout:
     has_cell: bool
     has_fourth: bool
     n_declared: int
+    n_fixed: int
 
     @property
     def axis_bytes(self) -> int:
@@ -65,6 +67,11 @@ class DcdFile:
         self._kind = np.dtype(f"{layout.order}f4")
         self._length = struct.pack(f"{layout.order}i", 4 * layout.n_atoms)
 
+    def __len__(self) -> int:
+        """How many frames are complete."""
+        size = os.fstat(self._file.fileno()).st_size
+        return max(0, size - self._layout.start) // self._layout.frame_bytes
+
     @property
     def n_atoms(self) -> int:
         """Atoms of every frame."""
@@ -77,10 +84,12 @@ class DcdFile:
 
     @classmethod
     def open(cls, path: Path) -> Self | None:
-        """Open a file; None where it has fixed atoms, 64-bit lengths, or is not a DCD file."""
+        """Open a file; None for one with fixed atoms, ValueError for what is not a DCD file."""
         with path.open("rb") as file:
             layout = _layout(file.read(1 << 16))
-        return None if layout is None else cls(path, layout)
+        if layout is None:
+            raise ValueError("not a DCD file with records of 32-bit length")
+        return None if layout.n_fixed else cls(path, layout)
 
     def read(self, index: int) -> tuple[bytes, NDArray[np.float32]]:
         """Return the cell's bytes and the positions (n_atoms, 3); ValueError where they are not."""
@@ -90,13 +99,28 @@ class DcdFile:
         )
         if len(data) < layout.frame_bytes:
             raise EOFError("the file ends inside this frame")
-        cell, coordinates = data[: layout.cell_bytes], data[layout.cell_bytes :]
+        cell, coordinates = data[4 : max(4, layout.cell_bytes - 4)], data[layout.cell_bytes :]
         for axis in range(3):
             first, last = axis * layout.axis_bytes, (axis + 1) * layout.axis_bytes
             if not coordinates[first:last].startswith(self._length):
                 raise ValueError("a record of another length")
         table = np.frombuffer(coordinates, self._kind, 3 * layout.axis_bytes // 4)
         return cell, table.reshape(3, -1)[:, 1:-1].T
+
+    def cell(self, data: bytes) -> NDArray[np.float64] | None:
+        """Return the cell of its bytes: a, gamma, b, beta, alpha, c, angles as cosines or degrees.
+
+        A cell of zeros is none; ValueError for what is no cell. As VMD and chemfiles read it.
+        """
+        values = np.frombuffer(data, f"{self._layout.order}f8")
+        if not values.any() or not values[[0, 2, 5]].any():
+            return None
+        angles = values[[4, 3, 1]]
+        degrees = 90.0 - np.degrees(np.arcsin(angles)) if (np.abs(angles) <= 1.0).all() else angles
+        cell = cell_of(values[[0, 2, 5]].tolist(), degrees.tolist())
+        if cell is None:
+            raise ValueError("a cell that is none")
+        return cell
 
     def close(self) -> None:
         """Close the file."""
@@ -117,8 +141,6 @@ def _layout(head: bytes) -> DcdLayout | None:
         return None
     settings = struct.unpack(f"{order}20i", control[4:])
     is_charmm = settings[19] != 0
-    if settings[8] != 0:
-        return None
     return DcdLayout(
         order=order,
         n_atoms=n_atoms,
@@ -126,6 +148,7 @@ def _layout(head: bytes) -> DcdLayout | None:
         has_cell=is_charmm and settings[10] != 0,
         has_fourth=is_charmm and settings[11] != 0,
         n_declared=settings[0],
+        n_fixed=settings[8],
     )
 
 

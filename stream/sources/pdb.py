@@ -14,7 +14,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.sources.cells import PERIODIC
+from stream.sources.cells import PERIODIC, cell_of
 from stream.sources.columns import Floats
 from stream.sources.fixed_columns import (
     Bytes,
@@ -126,7 +126,7 @@ def _chunk(
 
 @lru_cache(maxsize=64)
 def _cell(line: bytes) -> tuple[Floats | None, NDArray[np.bool_] | None] | None:
-    """Read a CRYST1 record: a along x, b in the xy plane; None where it cannot be read."""
+    """Read a CRYST1 record; None where it cannot be read."""
     if not line:
         return None, None
     try:
@@ -136,12 +136,5 @@ def _cell(line: bytes) -> tuple[Floats | None, NDArray[np.bool_] | None] | None:
         return None
     if max(a, b, c) <= 1.0:
         return None, None
-    # exact at right angles, where a cosine of radians is not
-    cos_alpha, cos_beta, cos_gamma = (np.sin(np.radians(90.0 - angle)) for angle in degrees)
-    sin_gamma = np.sqrt(1.0 - cos_gamma**2)
-    y = (cos_alpha - cos_beta * cos_gamma) / sin_gamma if sin_gamma > 0.0 else np.nan
-    z_squared = 1.0 - cos_beta**2 - y**2
-    if not (np.isfinite([a, b, c]).all() and min(a, b, c) > 0.0 and z_squared > 0.0):
-        return None
-    rows = [[1.0, 0.0, 0.0], [cos_gamma, sin_gamma, 0.0], [cos_beta, y, np.sqrt(z_squared)]]
-    return np.array(rows) * [[a], [b], [c]], PERIODIC
+    cell = cell_of((a, b, c), degrees)
+    return None if cell is None else (cell, PERIODIC)
