@@ -13,7 +13,7 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from edgestream.import_command import import_app
+from edgestream.model_commands import models_app
 from edgestream.options import (
     Absorber,
     AsJson,
@@ -55,9 +55,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",  # joins the lines of a paragraph
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-models_app = typer.Typer(help="What models there are, how good, trained on what.")
 app.add_typer(models_app, name="models", no_args_is_help=True)
-models_app.add_typer(import_app, name="import", no_args_is_help=True)
 
 
 def say_version(wanted: bool) -> None:
@@ -488,14 +486,16 @@ def train(
     from edgestream.model_tables import print_model
     from edgestream.models import open_store
     from edgestream.progress import show_progress
+    from edgestream.store_tables import say_put
     from edgestream.tables import print_json
     from trainer.train import train as train_model
 
+    store = open_store(models)
     with show_progress(f"training {name}") as progress:
         bundle = train_model(
             name,
             data,
-            open_store(models),
+            store,
             preset=preset,
             edge=edge,
             members=members,
@@ -512,41 +512,5 @@ def train(
         print_json(bundle.manifest)
     else:
         print_model(bundle.manifest)
-        typer.echo(f"stored in {bundle.folder}")
-
-
-@models_app.command("list")
-def models_list(models: Models = None, as_json: AsJson = False) -> None:
-    """All models, a line each."""
-    from edgestream.model_tables import print_models
-    from edgestream.models import open_store
-    from edgestream.tables import print_json
-
-    found = open_store(models).list()
-    if as_json:
-        print_json(found)
-    else:
-        print_models(found)
-
-
-@models_app.command("show")
-def models_show(
-    name: Annotated[str, typer.Argument(help="NAME, NAME@VERSION or a bundle folder.")],
-    models: Models = None,
-    as_json: AsJson = False,
-    markdown: Annotated[
-        bool, typer.Option("--markdown", help="The table of measures as Markdown.")
-    ] = False,
-) -> None:
-    """One model: what it predicts, how good it is, what it was trained on."""
-    from edgestream.model_tables import print_measures_markdown, print_model
-    from edgestream.models import open_store
-    from edgestream.tables import print_json
-
-    manifest = open_store(models).get(name).manifest
-    if as_json:
-        print_json(manifest)
-    elif markdown:
-        print_measures_markdown(manifest)
-    else:
-        print_model(manifest)
+        say_put(name, bundle.manifest.version, store.resolve(name).version)
+        typer.echo(f"in {bundle.folder}")

@@ -14,7 +14,7 @@ WIDTH = 100
 INDENT = 13
 
 
-def print_models(manifests: Sequence[Manifest]) -> None:
+def print_models(manifests: Sequence[Manifest], aliases: dict[str, dict[str, int]]) -> None:
     """``models list``: a line a model; the error is that of its own held-out spectra."""
     rows = []
     for m in manifests:
@@ -22,6 +22,7 @@ def print_models(manifests: Sequence[Manifest]) -> None:
         rows.append(
             [
                 m.reference,
+                ", ".join(a for a, version in aliases[m.name].items() if version == m.version),
                 f"{m.element} {m.edge}",
                 f"{m.output.energy_ev[0]:.0f}-{m.output.energy_ev[-1]:.0f}",
                 str(m.members),
@@ -30,7 +31,16 @@ def print_models(manifests: Sequence[Manifest]) -> None:
             ]
         )
     print_table(
-        ["model", "edge", "energies / eV", "members", "median error / %", "labels", "trained on"],
+        [
+            "model",
+            "alias",
+            "edge",
+            "energies / eV",
+            "members",
+            "median error / %",
+            "labels",
+            "trained on",
+        ],
         rows,
     )
 

@@ -1,30 +1,50 @@
-"""Which models there are: the user's folder first, then those that come with edgestream."""
+"""Which models there are: the user's store first, then those that come with edgestream."""
 
 from __future__ import annotations
 
 import os
+import re
 from functools import lru_cache
 from pathlib import Path
 
 from model_store.store import Store
 from workers.predictor import Predictor
 
+_URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)")
 
-def user_folder() -> Path:
+
+def user_place() -> str:
     """Where this user's models lie: $EDGESTREAM_MODELS, or the usual place for data."""
     named = os.environ.get("EDGESTREAM_MODELS")
-    if named:
-        return Path(named)
-    data = os.environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share"
-    return Path(data) / "edgestream" / "models"
+    return named or str(_usual("XDG_DATA_HOME", ".local/share") / "models")
 
 
-def open_store(folder: Path | None = None) -> Store:
-    """The store with ``folder`` (default: the user's) before the built-in models."""
-    return Store([folder or user_folder()])
+def cache_folder() -> Path:
+    """Where copies of remote models lie: $EDGESTREAM_CACHE, or the usual place for caches."""
+    named = os.environ.get("EDGESTREAM_CACHE")
+    return Path(named) if named else _usual("XDG_CACHE_HOME", ".cache") / "models"
+
+
+def open_store(place: Path | str | None = None) -> Store:
+    """The store in a folder or behind a URL (default: the user's), before the built-in models.
+
+    A Path that was made of a URL has lost a slash of it, which is put back.
+    """
+    named = str(place or user_place())
+    if url := _URL.fullmatch(named):
+        from model_store.remote_shelf import RemoteShelf
+
+        return Store([RemoteShelf(f"{url[1]}://{url[2]}", cache_folder())])
+    return Store([Path(named)])
 
 
 @lru_cache(maxsize=4)
-def load_predictor(reference: str, folder: Path | None = None, device: str = "cpu") -> Predictor:
+def load_predictor(
+    reference: str, place: Path | str | None = None, device: str = "cpu"
+) -> Predictor:
     """A predictor, kept for the next call with the same words."""
-    return Predictor(open_store(folder).get(reference), device=device)
+    return Predictor(open_store(place).get(reference), device=device)
+
+
+def _usual(variable: str, otherwise: str) -> Path:
+    return Path(os.environ.get(variable) or Path.home() / otherwise) / "edgestream"

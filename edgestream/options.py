@@ -44,7 +44,9 @@ Model = Annotated[
 ]
 Models = Annotated[
     Path | None,
-    typer.Option("--models", help="Folder of models of your own. Default: $EDGESTREAM_MODELS."),
+    typer.Option(
+        "--models", help="Folder or URL (s3://...) of models. Default: $EDGESTREAM_MODELS."
+    ),
 ]
 Device = Annotated[str, typer.Option(callback=check_device, help="cpu, cuda or cuda:N.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON instead of tables.")]

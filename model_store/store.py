@@ -1,38 +1,79 @@
-"""Folders of bundles: find, list, put.
+"""The store: find models, put them, and move the aliases by which workers find them.
 
-``<root>/<name>/<version>/`` holds ``manifest.json``, ``model.onnx`` and ``check.npz`` and never
-changes once it is there; ``<root>/<name>/aliases.json`` gives versions other names.
+Models are searched on several shelves in order; what changes goes onto the first. Which version an
+alias stands for is in the first shelf's history; a model that nobody ever moved has its highest
+version for a champion.
 """
 
 from __future__ import annotations
 
-import contextlib
 import difflib
+import logging
 import os
-import shutil
-import uuid
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import msgspec
+from msgspec import Struct
 
 from model_store import manifest as manifests
+from model_store.aliases import CHAMPION, Aliases
 from model_store.bundle import Bundle, open_bundle
+from model_store.history import Entry, History
+from model_store.local_shelf import LocalShelf
 from model_store.manifest import MANIFEST, NAME, Manifest
-from xas.errors import BadModel, StorageFailed, UnknownModel
+from model_store.shelf import Shelf, is_version
+from xas.errors import BadModel, UnknownModel
 
 BUILTIN = Path(__file__).parent / "builtin"
-ALIASES = "aliases.json"
-CHAMPION = "champion"
-_MAX_VERSION_DIGITS = 9
+_LOG = logging.getLogger("edgestream.models")
+
+
+class Resolved(Struct, frozen=True):
+    """What an alias or a number stands for.
+
+    token  changes with every move of an alias of this model
+    stale  why this is what was known last, and not what the store says now; empty: it is
+    """
+
+    name: str
+    which: str
+    version: int
+    token: str
+    stale: str = ""
+
+    @property
+    def reference(self) -> str:
+        """``name@version``."""
+        return f"{self.name}@{self.version}"
 
 
 class Store:
-    """Bundles in several folders, searched in order; new ones go into the first."""
+    """Bundles on several shelves; safe for any number of processes on any number of machines.
 
-    def __init__(self, folders: Iterable[Path], *, builtin: bool = True) -> None:
-        """``builtin`` adds the models that come with edgestream as the last folder."""
-        self.folders = (*map(Path, folders), *([BUILTIN] if builtin else []))
+    One object is for one thread. Any method may raise StoreUnreachable.
+    """
+
+    def __init__(
+        self,
+        places: Iterable[Path | Shelf],
+        *,
+        builtin: bool = True,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """``builtin`` adds the models that come with edgestream as the last shelf."""
+        found = [LocalShelf(Path(p)) if isinstance(p, str | Path) else p for p in places]
+        self.shelves: tuple[Shelf, ...] = (
+            *found,
+            *([LocalShelf(BUILTIN, fixed=True)] if builtin else []),
+        )
+        self.home = self.shelves[0]
+        self.clock = clock
+        self._opened: dict[str, Aliases] = {}
+        self._resolved: dict[tuple[str, str], Resolved] = {}
+
+    # -- find ------------------------------------------------------------------------------------
 
     def get(self, reference: str | Path) -> Bundle:
         """The bundle of ``name``, ``name@version``, ``name@alias`` or a path to a bundle folder.
@@ -46,40 +87,47 @@ class Store:
         if isinstance(reference, Path) or os.sep in text:
             raise UnknownModel(f"{text}: no bundle here (no {MANIFEST} in this folder)")
         name, _, which = text.partition("@")
-        version = self.resolve(name, which or CHAMPION)
-        return self._open(name, version)
+        return self._open(name, self.resolve(name, which or CHAMPION).version)
 
-    def resolve(self, name: str, which: str = CHAMPION) -> int:
-        """The version that a number or an alias stands for. Raises UnknownModel."""
-        versions = self.versions(name)
-        if not versions:
+    def resolve(self, name: str, which: str = CHAMPION) -> Resolved:
+        """What a number or an alias stands for now. Raises UnknownModel.
+
+        Cheap enough to ask every second: after the first time one look for one file (remote: one
+        small request), and the same object unless something moved. Where the store is out of
+        reach, the answer is the last one known, and ``stale`` says why.
+        """
+        if not NAME.fullmatch(name):
             raise UnknownModel(f"no model {name!r}; {_nearest(name, self.names())}")
-        aliases = self.aliases(name)
-        version = int(which) if _is_version(which) else aliases.get(which)
-        if version in versions:
-            return version
-        known = [*map(str, versions), *sorted({*aliases, CHAMPION})]
-        raise UnknownModel(f"model {name!r} has no {which!r}; it has {', '.join(known)}")
+        history = self._aliases(name).history
+        was_stale, entry, stale = history.stale, history.last(), history.stale
+        if stale and not was_stale:
+            _LOG.warning("%s", stale)
+        known = self._resolved.get((name, which))
+        if known is None or known.token != str(entry.number):
+            known = self._resolve(name, which, entry, stale)
+        elif known.stale != stale:
+            known = msgspec.structs.replace(known, stale=stale)
+        self._resolved[name, which] = known
+        return known
 
     def names(self) -> list[str]:
         """The names of all models."""
-        found = {p.name for root in self.folders for p in _folders_in(root)}
+        found = {name for shelf in self.shelves for name in shelf.names()}
         return sorted(name for name in found if self.versions(name))
 
     def versions(self, name: str) -> list[int]:
         """The versions of one model, rising; empty where there is none."""
         if not NAME.fullmatch(name):
             return []
-        inside = (p for root in self.folders for p in _folders_in(root / name))
-        return sorted({int(p.name) for p in inside if _is_bundle(p)})
+        return sorted({version for shelf in self.shelves for version in shelf.versions(name)})
 
     def aliases(self, name: str) -> dict[str, int]:
-        """Alias -> version; ``champion`` is the highest version unless a file says otherwise."""
-        versions = self.versions(name)
-        aliases = {CHAMPION: versions[-1]} if versions else {}
-        for root in reversed(self.folders):
-            aliases |= _read_aliases(root / name / ALIASES)
-        return aliases
+        """Alias -> version."""
+        return self.of(name).now()
+
+    def history(self, name: str, limit: int = 1_000_000) -> list[Entry]:
+        """The moves of a model's aliases, latest first."""
+        return self.of(name).history.entries(limit)
 
     def list(self) -> list[Manifest]:
         """The manifests of all versions of all models, by name, then version; no hash is checked.
@@ -88,115 +136,100 @@ class Store:
         """
         return [m for name in self.names() for m in self._manifests(name)]
 
-    def put(self, folder: Path) -> int:
-        """Copy a bundle into the first folder under the next free version, which is returned.
+    # -- change ----------------------------------------------------------------------------------
 
-        All of it or nothing: copied aside, fsync, rename. Raises BadModel for a bundle that is
-        damaged and StorageFailed where the folder cannot be written.
+    def put(self, folder: Path, *, who: str = "") -> int:
+        """Copy a bundle onto the first shelf under the next free version, which is returned.
+
+        All of it or nothing, and no alias moves: what workers run stays what it is. Raises
+        BadModel for a bundle that is damaged and StorageFailed where it cannot be written.
         """
         bundle = open_bundle(folder)
-        home = self.folders[0] / bundle.manifest.name
-        try:
-            home.mkdir(parents=True, exist_ok=True)
-            return self._put(bundle, home)
-        except OSError as error:
-            raise StorageFailed(f"{home}: cannot store the model: {error.strerror}") from error
+        name = bundle.manifest.name
+        files = {file: bundle.content(file) for file in bundle.manifest.files}
+        aliases = self._aliases(name)
+        aliases.hold_champion(who)
+        versions = self.versions(name)
+        version = max([*versions, *aliases.history.last().removed], default=0)
+        while True:
+            version += 1
+            manifest = msgspec.structs.replace(bundle.manifest, version=version)
+            if self.home.put(name, version, files | {MANIFEST: manifests.encode(manifest)}):
+                aliases.hold_champion(who, below=version)  # where two came at once to a new name
+                return version
 
-    def _put(self, bundle: Bundle, home: Path) -> int:
-        aside = home / f".put-{uuid.uuid4().hex}"
-        try:
-            while True:
-                version = max(self.versions(bundle.manifest.name), default=0) + 1
-                _write(bundle, version, aside)
-                if _rename_new(aside, home / str(version)):
-                    _fsync(home)
-                    return version
-        finally:
-            shutil.rmtree(aside, ignore_errors=True)
+    def promote(
+        self,
+        name: str,
+        version: int,
+        alias: str = CHAMPION,
+        *,
+        who: str = "",
+        why: str = "",
+        expect: int | None = None,
+    ) -> Entry:
+        """Let an alias stand for a version. Raises AliasMoved where somebody else was faster.
+
+        ``expect``: the version that it must stand for until then; None: the one it has when this
+        is called. Raises UnknownModel where there is no such version.
+        """
+        return self.of(name).promote(version, alias, who, why, expect)
+
+    def rollback(self, name: str, alias: str = CHAMPION, *, who: str = "", why: str = "") -> Entry:
+        """Let an alias stand for what it stood for before; again: one further back.
+
+        Raises Reject where there is nothing before, AliasMoved where somebody else was faster.
+        """
+        return self.of(name).rollback(alias, who, why)
+
+    def retire(self, name: str, alias: str, *, who: str = "", why: str = "") -> Entry:
+        """Take an alias away; not the champion. Raises UnknownModel where there is none."""
+        return self.of(name).retire(alias, who, why)
+
+    def of(self, name: str) -> Aliases:
+        """The aliases of a model. Raises UnknownModel, naming the nearest."""
+        if not self.versions(name):
+            raise UnknownModel(f"no model {name!r}; {_nearest(name, self.names())}")
+        return self._aliases(name)
+
+    # -- inside ----------------------------------------------------------------------------------
+
+    def _aliases(self, name: str) -> Aliases:
+        if name not in self._opened:
+            history = History(self.home, name)
+            self._opened[name] = Aliases(name, history, lambda: self.versions(name), self.clock)
+        return self._opened[name]
+
+    def _resolve(self, name: str, which: str, entry: Entry, stale: str) -> Resolved:
+        aliases = self.of(name)
+        version = int(which) if is_version(which) else aliases.now(entry).get(which)
+        if version is None:
+            raise aliases.unknown(which)
+        if version not in self.versions(name):
+            raise aliases.unknown(which, None if is_version(which) else version)
+        return Resolved(name, which, version, str(entry.number), stale)
 
     def _open(self, name: str, version: int) -> Bundle:
-        folder = next(p for p in self._places(name, version) if _is_bundle(p))
+        shelf = next(s for s in self.shelves if version in s.versions(name))
+        folder = shelf.folder(name, version)
         bundle = open_bundle(folder)
         if (bundle.manifest.name, bundle.manifest.version) != (name, version):
-            raise BadModel(f"{folder}: the manifest says {bundle.reference}; was it moved by hand?")
+            raise BadModel(
+                f"{shelf.where}/{name}/{version}: the manifest says {bundle.reference}; "
+                "was it moved by hand?"
+            )
         return bundle
 
-    def _places(self, name: str, version: int) -> Iterator[Path]:
-        return (root / name / str(version) for root in self.folders)
-
     def _manifests(self, name: str) -> Iterator[Manifest]:
-        for version in self.versions(name):
-            folder = next(p for p in self._places(name, version) if _is_bundle(p))
-            with contextlib.suppress(BadModel):
-                yield manifests.read(folder)
-
-
-def _is_version(text: str) -> bool:
-    return text.isascii() and text.isdigit() and len(text) <= _MAX_VERSION_DIGITS
-
-
-def _is_bundle(folder: Path) -> bool:
-    return (
-        _is_version(folder.name)
-        and folder.name == str(int(folder.name))
-        and (folder / MANIFEST).is_file()
-    )
-
-
-def _folders_in(root: Path) -> list[Path]:
-    try:
-        return [p for p in root.iterdir() if p.is_dir() and NAME.fullmatch(p.name)]
-    except OSError:
-        return []  # a folder of the search path that does not exist holds no models
+        found = {v: s for s in reversed(self.shelves) for v in s.versions(name)}
+        for version, shelf in sorted(found.items()):
+            try:
+                yield manifests.decode(shelf.manifest(name, version), shelf.where)
+            except BadModel:
+                continue
 
 
 def _nearest(name: str, names: list[str]) -> str:
     if near := difflib.get_close_matches(name, names, n=1, cutoff=0.4):
         return f"the nearest is {near[0]!r}"
     return f"there are {', '.join(names)}" if names else "there are none"
-
-
-def _read_aliases(path: Path) -> dict[str, int]:
-    try:
-        return msgspec.json.decode(path.read_bytes(), type=dict[str, int])
-    except FileNotFoundError:
-        return {}
-    except (msgspec.DecodeError, OSError) as error:
-        raise BadModel(f"{path}: cannot be read as aliases ({error}); mend or delete it") from None
-
-
-def _write(bundle: Bundle, version: int, aside: Path) -> None:
-    shutil.rmtree(aside, ignore_errors=True)
-    aside.mkdir()
-    manifest = msgspec.structs.replace(bundle.manifest, version=version)
-    for name in manifest.files:
-        _write_file(aside / name, bundle.content(name))
-    _write_file(aside / MANIFEST, manifests.encode(manifest))
-    _fsync(aside)
-
-
-def _write_file(path: Path, data: bytes) -> None:
-    with path.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    path.chmod(0o444)  # immutable: a reminder, not a lock
-
-
-def _fsync(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def _rename_new(source: Path, target: Path) -> bool:
-    """Rename a folder; False where another process has put something there first."""
-    try:
-        source.rename(target)
-    except OSError:
-        if target.exists():
-            return False
-        raise
-    return True

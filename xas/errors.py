@@ -9,12 +9,14 @@
     |   |   `-- NewerProtocol     a message of a later edgestream: update this process
     |   |-- BadModel          a bundle whose files, hashes or manifest do not agree
     |   |-- UnknownModel      no such model, version or alias; names the nearest
+    |   |-- AliasMoved        somebody else moved the alias first: look, and decide again
     |   |-- BadLabels         training data that cannot be used
     |   |-- BadResultFile     a file that is not a result file of ours
     |   |-- RunRefused        a run that is sealed, exists already, or asks for something else
     |   `-- OutputExists      a file in the way: --overwrite or --resume
     |-- Retry             nothing is wrong with the input: try again later (exit code 3)
     |   |-- ServerUnreachable the Redis or Valkey server does not answer
+    |   |-- StoreUnreachable  the store of models does not answer, and this is not cached
     |   |-- RunForgotten      the server came back without frames it had accepted: push them again
     |   `-- Backpressure      the run holds as many bytes as it may; the writer is behind
     `-- Stop              this process must not go on (exit code 4)
@@ -66,6 +68,10 @@ class UnknownModel(Reject):
     """No such model, version or alias."""
 
 
+class AliasMoved(Reject):
+    """Somebody else moved the alias first."""
+
+
 class BadLabels(Reject):
     """Training data that cannot be used."""
 
@@ -90,6 +96,10 @@ class Retry(EdgestreamError):
 
 class ServerUnreachable(Retry):
     """The Redis or Valkey server does not answer."""
+
+
+class StoreUnreachable(Retry):
+    """The store of models does not answer."""
 
 
 class RunForgotten(Retry):
