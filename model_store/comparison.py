@@ -10,7 +10,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from model_store.bundle import Bundle, Check
-from model_store.manifest import Manifest, Measures
+from model_store.manifest import CHECK, Manifest, Measures
 from model_store.runtime import Session
 from xas.descriptor import Descriptor
 
@@ -38,7 +38,7 @@ class Judgement(Struct, frozen=True):
 
 
 class Answers(Struct, frozen=True):
-    """Both models on one check input, where their energies overlap.
+    """Both models on the check input of ``a`` or of ``b``, where their energies overlap.
 
     distance_percent  median over sites of 100 sum|a - b| / sum(a)
     largest           largest |a - b|, of the unit of the spectra, and where: energy_ev
@@ -157,9 +157,9 @@ def _common(a: Manifest, b: Manifest) -> Array:
 
 def _answers(a: Bundle, b: Bundle) -> list[Answers]:
     models = [_Model(a), _Model(b)]
-    checks = {a.reference: a.check()}
-    if b.content("check.npz") != a.content("check.npz"):
-        checks[b.reference] = b.check()
+    checks = {"a": a.check()}
+    if b.content(CHECK) != a.content(CHECK):
+        checks["b"] = b.check()
     energy = _common(a.manifest, b.manifest)
     return [_answer(whose, check, models, energy) for whose, check in checks.items()]
 

@@ -115,7 +115,7 @@ class History:
         data = self._shelf.remembered(self._name)
         if data is None:
             raise error
-        return decode(data, None, f"the cache of {self._shelf.where}")
+        return NOTHING if not data else decode(data, None, f"the cache of {self._shelf.where}")
 
 
 def encode(entry: Entry) -> bytes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
+import time
 from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
@@ -27,7 +28,8 @@ LARGEST_ENTRY_BYTES = 1 << 20
 # where two who create the same name at once are told apart by the server
 EXCLUSIVE = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "abfs", "abfs": "abfs"}
 # a worker asks each second, and must not hang on a server that is away
-PATIENCE = {"connect_timeout": 5, "read_timeout": 20, "retries": {"max_attempts": 1}}
+PATIENCE = {"connect_timeout": 3, "read_timeout": 20, "retries": {"max_attempts": 1}}
+HOLD_OFF_S = 3.0  # a server that did not answer is not asked again before
 _TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
 
 
@@ -41,6 +43,7 @@ class RemoteShelf:
         self._cache = Cache(cache, self.where)
         self._stale = ""
         self._proven = False
+        self._silent: tuple[float, str] | None = None
 
     def names(self) -> list[str]:
         """Names that may have versions; none where there is no such place yet."""
@@ -120,12 +123,15 @@ class RemoteShelf:
 
     def remembered(self, name: str) -> bytes | None:
         """The last entry that this machine saw."""
-        return self._cache.entry(name)
+        return self._cache.entry(name) or (b"" if self._cache.versions(name) else None)
 
     def append(self, name: str, number: int, entry: bytes) -> bool:
         """Make an entry; False where there is one of that number."""
         self._require_exclusive(name)
-        return self._create(f"{name}/{HISTORY}/{entry_name(number)}", entry)
+        made = self._create(f"{name}/{HISTORY}/{entry_name(number)}", entry)
+        if made:
+            self._cache.remember_entry(name, number, entry)
+        return made
 
     def leftovers(self, name: str, now: float) -> list[str]:
         """What kills and half copies left, older than an hour."""
@@ -241,24 +247,31 @@ class RemoteShelf:
         return found
 
     def _reach(self, act: Callable[[], T], failed: type[EdgestreamError] = StoreUnreachable) -> T:
+        if self._silent and time.monotonic() < self._silent[0]:
+            raise failed(self._silent[1])
         try:
-            return act()
+            found = act()
         except (EdgestreamError, ImportError):
             raise
         except Exception as error:  # noqa: BLE001 - each file system has its own classes
             reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-            raise failed(f"the store {self.where} cannot be used: {reason}") from None
+            line = f"the store {self.where} cannot be used: {reason}"
+            if not _code(error):
+                self._silent = time.monotonic() + HOLD_OFF_S, line
+            raise failed(line) from None
+        self._silent = None
+        return found
 
 
 def _file_system(url: str) -> Any:
     protocol = url.partition("://")[0]
-    options: dict[str, Any] = {"use_listings_cache": False, "skip_instance_cache": True}
+    options: dict[str, Any] = {"use_listings_cache": False}
     try:
         import fsspec
 
         if EXCLUSIVE.get(protocol) == "s3":
             found = fsspec.filesystem("s3", config_kwargs=PATIENCE, **options)
-            found.retries = 2
+            found.retries = 1  # beside those of the library below it
             return found
         return fsspec.core.url_to_fs(url, **options)[0]
     except ImportError as error:

@@ -53,7 +53,10 @@ class Shelf(Protocol):
         """An entry of a history; None where there is none. This is what workers ask each second."""
 
     def remembered(self, name: str) -> bytes | None:
-        """The last entry that this machine saw, for when the shelf is out of reach."""
+        """The last entry that this machine saw, for when the shelf is out of reach.
+
+        Empty: it saw versions, and no entry. None: it saw nothing.
+        """
 
     def append(self, name: str, number: int, entry: bytes) -> bool:
         """Make an entry; False where there is one of that number. Raises StorageFailed."""

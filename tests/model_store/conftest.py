@@ -40,7 +40,7 @@ def tiny(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
 
 @pytest.fixture(scope="session")
 def s3_server() -> Iterator[str]:
-    """The URL of moto's S3 server, in a process of its own; it has the bucket ``models``."""
+    """The URL of moto's S3 server, in a process of its own."""
     pytest.importorskip("moto")
     pytest.importorskip("s3fs")
     with socket.socket() as probe:
@@ -69,16 +69,17 @@ def _wait_for(port: int) -> None:
 
 @pytest.fixture
 def s3_url(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> str:
-    """A fresh bucket, with what a user would have in the environment."""
+    """An empty folder in a bucket, with what a user would have in the environment."""
     import s3fs
 
-    name = f"models-{uuid.uuid4().hex}"
     monkeypatch.setenv("AWS_ENDPOINT_URL", s3_server)
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "somebody")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "secret")
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-    s3fs.S3FileSystem(skip_instance_cache=True).mkdir(name)
-    return f"s3://{name}/facility"
+    bucket = s3fs.S3FileSystem()
+    if not bucket.exists("models"):
+        bucket.mkdir("models")
+    return f"s3://models/{uuid.uuid4().hex}"
 
 
 @pytest.fixture(params=["folder", "s3"])

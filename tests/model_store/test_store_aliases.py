@@ -76,10 +76,10 @@ def test_an_alias_can_be_retired_but_not_the_champion(store: Store) -> None:
         store.retire("tiny", "champion")
 
 
-@pytest.mark.parametrize("alias", ["7", "", "../up", "a b"])
-def test_a_strange_name_of_an_alias_is_refused(store: Store, alias: str) -> None:
-    with pytest.raises(Reject, match="no name of an alias"):
-        store.promote("tiny", 2, alias)
+def test_a_strange_name_of_an_alias_is_refused(store: Store) -> None:
+    for alias in ("7", "", "../up", "a b"):
+        with pytest.raises(Reject, match="no name of an alias"):
+            store.promote("tiny", 2, alias)
 
 
 def test_a_version_that_is_not_there_is_not_promoted(store: Store) -> None:
