@@ -180,3 +180,15 @@ def test_a_cache_that_cannot_be_written_is_named(
     cache.write_text("in the way")
     with pytest.raises(StorageFailed, match=r"cache is a file"):
         open_store().get("tiny")
+
+
+def test_the_command_line_takes_a_url_for_a_store(
+    s3_url: str, cache: Path, tiny: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("EDGESTREAM_CACHE", str(cache))
+    for words in (["put", str(tiny[0]), "--models", s3_url], ["verify", "--models", s3_url]):
+        command = [sys.executable, "-m", "edgestream", "models", *words]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert (done.returncode, done.stderr) == (0, "")
+    assert "tiny@1" in done.stdout
+    assert list((cache / "bundles").iterdir())
