@@ -36,7 +36,7 @@ def write_new_folder(folder: Path, files: dict[str, bytes]) -> bool:
 
 
 def write_new_file(path: Path, data: bytes) -> bool:
-    """Make a file; False where there is one of that name already.
+    """Make a file; False where there is one of that name already, with other content.
 
     Written aside, synced, linked: of two at once one is told False, whatever the moment. Raises
     StorageFailed, and leaves nothing.
@@ -48,7 +48,7 @@ def write_new_file(path: Path, data: bytes) -> bool:
         os.link(aside, path)
         sync_folder(path.parent)
     except FileExistsError:
-        return False
+        return _holds(path, data)  # a file server may make the link, lose its reply, and try again
     except OSError as error:
         raise storage_failed(path, error) from error
     finally:
@@ -70,10 +70,15 @@ def write_over(path: Path, data: bytes) -> None:
 
 
 def remove_folder(folder: Path) -> None:
-    """Take a folder away: at no moment a part of it is there under its name."""
+    """Take a folder away, if it is there: at no moment a part of it is under its name."""
     aside = folder.parent / f"{ASIDE}gone-{uuid.uuid4().hex}"
     try:
         folder.rename(aside)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise storage_failed(folder, error) from error
+    try:
         sync_folder(folder.parent)
         shutil.rmtree(aside)
     except OSError as error:
@@ -117,6 +122,13 @@ def _write(path: Path, data: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     path.chmod(0o444)  # immutable: a reminder, not a lock
+
+
+def _holds(path: Path, data: bytes) -> bool:
+    try:
+        return path.read_bytes() == data
+    except OSError:
+        return False
 
 
 def _rename_new(source: Path, target: Path) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import shutil
 import stat
@@ -66,6 +67,8 @@ class LocalShelf:
         """When a version was put, seconds since 1970."""
         try:
             return (self.folder(name, version) / MANIFEST).stat().st_mtime
+        except FileNotFoundError:
+            return math.inf
         except OSError as error:
             raise storage_failed(self.folder(name, version), error) from None
 

@@ -8,6 +8,7 @@ number, the manifest makes it visible, and neither is ever written over.
 from __future__ import annotations
 
 import contextlib
+import math
 import posixpath
 import time
 from collections.abc import Callable, Mapping
@@ -28,7 +29,7 @@ LARGEST_ENTRY_BYTES = 1 << 20
 # where two who create the same name at once are told apart by the server
 EXCLUSIVE = {"s3": "s3", "s3a": "s3", "gs": "gcs", "gcs": "gcs", "az": "abfs", "abfs": "abfs"}
 # a worker asks each second, and must not hang on a server that is away
-PATIENCE = {"connect_timeout": 3, "read_timeout": 20, "retries": {"max_attempts": 1}}
+PATIENCE = {"connect_timeout": 3, "read_timeout": 10, "retries": {"max_attempts": 1}}
 HOLD_OFF_S = 3.0  # a server that did not answer is not asked again before
 _TAKEN = ("PreconditionFailed", "ConditionalRequestConflict")
 
@@ -105,8 +106,7 @@ class RemoteShelf:
 
     def put_at(self, name: str, version: int) -> float:
         """When a version was put, seconds since 1970."""
-        path = self._path(name, str(version), MANIFEST)
-        return float(self._reach(lambda: self._fs.modified(path)).timestamp())
+        return self._reach(lambda: self._modified(self._path(name, str(version), MANIFEST)))
 
     def last_entry(self, name: str) -> int:
         """Number of the last entry of a history; 0: there is none."""
@@ -209,8 +209,14 @@ class RemoteShelf:
         self._reach(delete, StorageFailed)
 
     def _age_s(self, name: str, paths: list[str], now: float) -> float:
-        times = [self._reach(lambda p=p: self._fs.modified(self._path(name, p))) for p in paths]  # type: ignore[misc]
-        return now - max(float(at.timestamp()) for at in times)
+        full = [self._path(name, path) for path in paths]
+        return now - max(self._reach(lambda: [self._modified(path) for path in full]))
+
+    def _modified(self, path: str) -> float:
+        try:
+            return float(self._fs.modified(path).timestamp())
+        except FileNotFoundError:
+            return math.inf
 
     def _known(self, name: str, version: int) -> Path:
         folder = self._cache.known_bundle(name, version)

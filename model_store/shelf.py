@@ -41,10 +41,10 @@ class Shelf(Protocol):
         """Make a version, all or nothing; False where the number is taken. Raises StorageFailed."""
 
     def remove(self, name: str, version: int) -> None:
-        """Take a version away, all or nothing. Raises StorageFailed."""
+        """Take a version away, if it is there, all or nothing. Raises StorageFailed."""
 
     def put_at(self, name: str, version: int) -> float:
-        """When a version was put, seconds since 1970."""
+        """When a version was put, seconds since 1970; infinite where it is not there."""
 
     def last_entry(self, name: str) -> int:
         """Number of the last entry of a history; 0: there is none."""

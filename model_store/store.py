@@ -210,7 +210,9 @@ class Store:
         return Resolved(name, which, version, str(entry.number), stale)
 
     def _open(self, name: str, version: int) -> Bundle:
-        shelf = next(s for s in self.shelves if version in s.versions(name))
+        shelf = next((s for s in self.shelves if version in s.versions(name)), None)
+        if shelf is None:  # somebody removed it a moment ago
+            raise self.of(name).unknown(str(version))
         folder = shelf.folder(name, version)
         bundle = open_bundle(folder)
         if (bundle.manifest.name, bundle.manifest.version) != (name, version):

@@ -18,9 +18,18 @@ OpenStore = Callable[[], Store]
 
 @pytest.fixture
 def store(open_store: OpenStore, tiny: list[Path]) -> Store:
-    """A store with three versions."""
-    store = open_store()
-    for folder in tiny:
+    """A store with three versions, on each kind of shelf."""
+    return filled(open_store(), tiny)
+
+
+@pytest.fixture
+def here(tmp_path: Path, tiny: list[Path]) -> Store:
+    """The same in a folder, for what does not depend on the shelf."""
+    return filled(Store([tmp_path / "here"], builtin=False), tiny)
+
+
+def filled(store: Store, bundles: list[Path]) -> Store:
+    for folder in bundles:
         store.put(folder, who="ann")
     return store
 
@@ -37,9 +46,9 @@ def test_what_was_put_is_found_by_number_by_alias_and_by_another_process(
     assert [m.version for m in other.list()] == [1, 2, 3]
 
 
-def test_a_put_moves_no_alias(store: Store) -> None:
-    assert store.aliases("tiny") == {"champion": 1}
-    (held,) = store.history("tiny")
+def test_a_put_moves_no_alias(here: Store) -> None:
+    assert here.aliases("tiny") == {"champion": 1}
+    (held,) = here.history("tiny")
     assert (held.action, held.after, held.who) == ("put", 1, "ann")
 
 
@@ -60,33 +69,33 @@ def test_promotions_and_rollbacks_are_remembered_with_who_when_and_why(store: St
     assert store.history("tiny")[0].when == "2027-01-15T08:00:00Z"
 
 
-def test_promoting_what_is_champion_already_changes_nothing(store: Store) -> None:
-    store.promote("tiny", 2)
-    n = len(store.history("tiny"))
-    store.promote("tiny", 2)
-    assert len(store.history("tiny")) == n
+def test_promoting_what_is_champion_already_changes_nothing(here: Store) -> None:
+    here.promote("tiny", 2)
+    n = len(here.history("tiny"))
+    here.promote("tiny", 2)
+    assert len(here.history("tiny")) == n
 
 
-def test_an_alias_can_be_retired_but_not_the_champion(store: Store) -> None:
-    store.promote("tiny", 2, "shadow")
-    store.retire("tiny", "shadow")
+def test_an_alias_can_be_retired_but_not_the_champion(here: Store) -> None:
+    here.promote("tiny", 2, "shadow")
+    here.retire("tiny", "shadow")
     with pytest.raises(UnknownModel, match=r"has no 'shadow'; it has 1, 2, 3, champion"):
-        store.resolve("tiny", "shadow")
+        here.resolve("tiny", "shadow")
     with pytest.raises(Reject, match="workers need one"):
-        store.retire("tiny", "champion")
+        here.retire("tiny", "champion")
 
 
-def test_a_strange_name_of_an_alias_is_refused(store: Store) -> None:
+def test_a_strange_name_of_an_alias_is_refused(here: Store) -> None:
     for alias in ("7", "", "../up", "a b"):
         with pytest.raises(Reject, match="no name of an alias"):
-            store.promote("tiny", 2, alias)
+            here.promote("tiny", 2, alias)
 
 
-def test_a_version_that_is_not_there_is_not_promoted(store: Store) -> None:
+def test_a_version_that_is_not_there_is_not_promoted(here: Store) -> None:
     with pytest.raises(UnknownModel, match=r"model 'tiny' has no '9'"):
-        store.promote("tiny", 9)
+        here.promote("tiny", 9)
     with pytest.raises(UnknownModel, match=r"no model 'tinny'; the nearest is 'tiny'"):
-        store.promote("tinny", 1)
+        here.promote("tinny", 1)
 
 
 def test_of_two_operators_one_wins_and_the_other_is_told_who(
@@ -108,10 +117,10 @@ def test_of_two_operators_one_wins_and_the_other_is_told_who(
     assert store.aliases("tiny") == {"champion": 3}
 
 
-def test_an_operator_may_say_what_the_alias_must_stand_for(store: Store) -> None:
+def test_an_operator_may_say_what_the_alias_must_stand_for(here: Store) -> None:
     with pytest.raises(AliasMoved, match="stands for 1, not for 2"):
-        store.promote("tiny", 3, expect=2)
-    assert store.promote("tiny", 3, expect=1).after == 3
+        here.promote("tiny", 3, expect=2)
+    assert here.promote("tiny", 3, expect=1).after == 3
 
 
 def test_moves_of_different_aliases_at_once_all_happen_and_of_one_alias_only_one(

@@ -186,9 +186,8 @@ def test_the_command_line_takes_a_url_for_a_store(
     s3_url: str, cache: Path, tiny: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("EDGESTREAM_CACHE", str(cache))
-    for words in (["put", str(tiny[0]), "--models", s3_url], ["verify", "--models", s3_url]):
-        command = [sys.executable, "-m", "edgestream", "models", *words]
-        done = subprocess.run(command, capture_output=True, text=True, check=False)
-        assert (done.returncode, done.stderr) == (0, "")
-    assert "tiny@1" in done.stdout
-    assert list((cache / "bundles").iterdir())
+    command = [sys.executable, "-m", "edgestream", "models", "put", str(tiny[0])]
+    done = subprocess.run(
+        [*command, "--models", s3_url], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "stored as tiny@1\n", "")

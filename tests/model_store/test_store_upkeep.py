@@ -23,10 +23,19 @@ LATER = 4e9
 @pytest.fixture
 def store(open_store: Callable[[], Store], tiny: list[Path]) -> Store:
     """Five versions; 1 was champion, 3 is, and 4 is challenger."""
-    store = open_store()
+    return filled(open_store(), tiny)
+
+
+@pytest.fixture
+def open_here(tmp_path: Path) -> Callable[[], Store]:
+    """Opens a store in a folder, for what does not depend on the shelf."""
+    return lambda: Store([tmp_path / "here"], builtin=False, clock=lambda: LATER)
+
+
+def filled(store: Store, bundles: list[Path]) -> Store:
     store.clock = lambda: LATER
     for i in range(5):
-        store.put(tiny[i % 3])
+        store.put(bundles[i % 3])
     store.promote("tiny", 3)
     store.promote("tiny", 4, "challenger")
     return store
@@ -51,27 +60,27 @@ def test_gc_says_what_nothing_names_and_removes_it_only_when_told(store: Store) 
 
 
 def test_the_number_of_a_removed_version_is_never_used_again(
-    store: Store, open_store: Callable[[], Store], tiny: list[Path]
+    open_here: Callable[[], Store], tiny: list[Path]
 ) -> None:
+    store = filled(open_here(), tiny)
     store.promote("tiny", 1)
     store.retire("tiny", "challenger")
     assert store.put(tiny[0]) == 6
     assert collect(store, "tiny", keep_moves=1).versions == [2, 3, 4, 5]
-    other = open_store()
-    other.clock = lambda: LATER
-    assert other.put(tiny[0]) == 7
+    assert open_here().put(tiny[0]) == 7
     with pytest.raises(UnknownModel, match="has no '5'"):
-        other.promote("tiny", 5)
+        open_here().promote("tiny", 5)
 
 
 def test_what_gc_is_about_to_remove_cannot_be_promoted(
-    store: Store, open_store: Callable[[], Store], monkeypatch: pytest.MonkeyPatch
+    open_here: Callable[[], Store], tiny: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    store = filled(open_here(), tiny)
     remove = store.home.remove
 
     def late(name: str, version: int) -> None:
         with pytest.raises(UnknownModel, match="has no '2'"):
-            open_store().promote("tiny", 2)
+            open_here().promote("tiny", 2)
         remove(name, version)
 
     monkeypatch.setattr(store.home, "remove", late)
