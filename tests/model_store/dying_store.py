@@ -20,10 +20,18 @@ from pathlib import Path
 from model_store.garbage import collect
 from model_store.store import Store
 
-CALLS = (
-    *("write", "fsync", "mkdir", "rename", "link", "unlink", "unlinkat", "rmdir", "chmod"),
-    *("mkdirat", "renameat", "renameat2", "linkat", "fchmod", "fchmodat"),
-)
+# strace counts each name for itself; a machine has one or the other of each line
+CALLS = {
+    "write": "write",
+    "fsync": "fsync",
+    "mkdir": "?mkdir,?mkdirat",
+    "rename": "?rename,?renameat,?renameat2",
+    "link": "?link,?linkat",
+    "unlink": "?unlink",
+    "unlinkat": "unlinkat",
+    "rmdir": "?rmdir",
+    "chmod": "?chmod,?fchmodat",
+}
 PATIENCE_S = 30.0
 
 
@@ -37,7 +45,7 @@ def change(what: str, folder: Path, bundle: Path) -> None:
         collect(store, "tiny", days=0.0, keep_moves=1)
 
 
-def killed_at(call: str, number: int, work: Callable[[], None]) -> bool:
+def killed_at(calls: str, number: int, work: Callable[[], None]) -> bool:
     """Whether a child that does the work is killed at its system call of that name and number."""
     pid = os.fork()
     if not pid:
@@ -48,8 +56,8 @@ def killed_at(call: str, number: int, work: Callable[[], None]) -> bool:
             os._exit(1)
         os._exit(0)
     os.waitpid(pid, os.WUNTRACED)
-    inject = f"inject={call}:signal=KILL:when={number}"
-    quiet = ["-qq", "-o", "/dev/null", "-e", f"trace={call}", "-e", inject]
+    inject = f"inject={calls}:signal=KILL:when={number}"
+    quiet = ["-qq", "-o", "/dev/null", "-e", f"trace={calls}", "-e", inject]
     with subprocess.Popen(["strace", *quiet, "-p", str(pid)]) as tracer:
         wait_for_tracer(pid)
         os.kill(pid, signal.SIGCONT)
@@ -70,11 +78,11 @@ def wait_for_tracer(pid: int) -> None:
 
 def main(what: str, template: Path, base: Path, bundle: Path) -> None:
     killed = 0
-    for call in CALLS:
+    for call, names in CALLS.items():
         for number in itertools.count(1):
             folder = base / f"{call}-{number}"
             shutil.copytree(template, folder)
-            if not killed_at(call, number, lambda: change(what, folder, bundle)):  # noqa: B023
+            if not killed_at(names, number, lambda: change(what, folder, bundle)):  # noqa: B023
                 shutil.rmtree(base / "whole", ignore_errors=True)
                 folder.rename(base / "whole")
                 break

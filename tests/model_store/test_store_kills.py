@@ -44,7 +44,7 @@ def assert_valid(store: Store, versions: tuple[list[int], ...], champions: set[i
     """The store is as it was before or as it is after, and everybody can go on."""
     assert store.versions("tiny") in versions
     assert store.aliases("tiny")["champion"] in champions
-    assert [f for f in verify(store) if f.fault and "half a copy" not in f.fault] == []
+    assert all(store.get(f"tiny@{version}") for version in store.versions("tiny"))
     numbers = [entry.number for entry in store.history("tiny")]
     assert numbers == list(range(len(numbers), 0, -1))
 
