@@ -31,7 +31,10 @@ def open_store(place: Path | str | None = None) -> Store:
     A Path that was made of a URL has lost a slash of it, which is put back.
     """
     named = str(place or user_place())
-    if url := _URL.fullmatch(named):
+    url = _URL.fullmatch(named)
+    if url and url[1] == "file":
+        return Store([Path("/", url[2])])
+    if url:
         from model_store.remote_shelf import RemoteShelf
 
         return Store([RemoteShelf(f"{url[1]}://{url[2]}", cache_folder())])

@@ -27,7 +27,7 @@ def say_put(name: str, version: int, champion: int) -> None:
 def say_moved(entry: Entry, name: str, alias: str, version: int | None) -> None:
     """``promote``, ``rollback``, ``retire``: one line."""
     if entry.alias != alias or entry.after != version or entry.before == entry.after:
-        _say(f"{name}@{alias} stands for {_version(version)}: nothing to change")
+        _say(f"{name}@{alias} stands for {_version(version)}")
     else:
         _say(f"{name}@{alias}: {_version(entry.before)} -> {_version(entry.after)}")
 
