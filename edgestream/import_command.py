@@ -127,12 +127,15 @@ def _command() -> str:
 def _put(imported: Imported, models: Path | None, *, as_json: bool) -> None:
     from edgestream.model_tables import print_model
     from edgestream.models import open_store
+    from edgestream.store_tables import say_put
     from edgestream.tables import print_json
     from trainer.importers.imported import put_imported
 
-    bundle = put_imported(imported, open_store(models))
+    store = open_store(models)
+    bundle = put_imported(imported, store)
     if as_json:
         print_json(bundle.manifest)
     else:
         print_model(bundle.manifest)
-        typer.echo(f"stored in {bundle.folder}")
+        name = bundle.manifest.name
+        say_put(name, bundle.manifest.version, store.resolve(name).version)

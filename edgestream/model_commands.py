@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgestream.import_command import import_app
 from edgestream.options import AsJson, Models
 from xas.errors import Reject
 
@@ -27,6 +28,7 @@ models_app = typer.Typer(
     "edgestream models promote fe-k@4 --why 'better on the 2026 labels'\n\n"
     "edgestream models rollback fe-k            as it was before",
 )
+models_app.add_typer(import_app, name="import", no_args_is_help=True)
 
 Name = Annotated[str, typer.Argument(help="NAME of a model.")]
 Why = Annotated[str, typer.Option("--why", help="The reason, kept in the history.")]
