@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from edgestream.local import LocalService, ServiceOptions
 from edgestream.prediction import Absorbers, as_batch, open_run, read_absorbers
 from stream.broker import RunState
+from stream.following import Arrived, Follower
 from stream.messages import RunSpec, check_run_name
 from stream.producer import Policy, Producer
 from stream.redis_broker import RedisBroker
@@ -123,6 +124,15 @@ class EdgeStream:
     def runs(self) -> list[RunState]:
         """Every run that the service knows."""
         return self.broker.runs()
+
+    def follow(self, name: str) -> Iterator[Arrived]:
+        """The spectra of a run as they arrive from now on, until all of it is on disk.
+
+        In the order in which workers finish them, a block of frames at a time. Whoever takes longer
+        than the writer (0.2 s by default) over a block may miss the next ones: the file has all.
+        """
+        follower = Follower(self.broker, check_run_name(name))
+        return follower.until_finished(self._service.watch)
 
     def close(self) -> None:
         """Disconnect; a service of our own finishes what it has accepted."""

@@ -88,10 +88,11 @@ def _major_version(path: Path) -> int:
 
 
 class EmbeddedServer:
-    """A server of our own, on 127.0.0.1 and on a private unix socket.
+    """A server of our own, on a unix socket that only this user can open.
 
-    With ``data_dir`` its append-only file stays and the next server goes on from it; without, all
-    of it is gone when the server stops.
+    ``port``: also on 127.0.0.1, for every program of this machine; 0: not at all. With
+    ``data_dir`` its append-only file stays and the next server goes on from it; without, all of it
+    is gone when the server stops.
     """
 
     def __init__(
@@ -105,9 +106,10 @@ class EmbeddedServer:
         self._binary = find_server(server)
         # a unix socket's path holds about 100 characters: always in a short directory
         self._private = Path(tempfile.mkdtemp(prefix="es-", dir=_short_folder()))
+        self._keeps_data = data_dir is not None
         self._data = data_dir or self._private / "data"
         self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.port = port or _free_port()
+        self.port = port
         self.socket = self._private / "s"
         self.url = f"unix://{self.socket}"
         self._memory_bytes = memory_bytes
@@ -115,7 +117,7 @@ class EmbeddedServer:
 
     @property
     def tcp_url(self) -> str:
-        """The address for other programs on this machine."""
+        """The address for other programs on this machine, where there is a port."""
         return f"redis://127.0.0.1:{self.port}"
 
     def start(self) -> EmbeddedServer:
@@ -166,7 +168,7 @@ class EmbeddedServer:
         yield f"unixsocket {self.socket}"
         yield "unixsocketperm 700"
         yield f'dir "{self._data.resolve()}"'
-        yield "appendonly yes"
+        yield f"appendonly {'yes' if self._keeps_data else 'no'}"
         yield "appendfsync everysec"
         yield 'save ""'
         yield f"maxmemory {self._memory_bytes}"
@@ -227,12 +229,6 @@ class EmbeddedServer:
 
 def _short_folder() -> str | None:
     return "/tmp" if len(tempfile.gettempdir()) > 60 else None  # noqa: S108
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _ping(path: Path) -> bytes:

@@ -25,7 +25,8 @@ OTHERS_GRACE_S = 1.5
 class ServiceOptions:
     """What to start. ``url`` None: a server of our own; ``workers`` None: as many as fit here.
 
-    ``out`` None: no writer of ours. On somebody else's server only what is missing is started.
+    ``port`` 0: our own server is for this user's processes only. ``out`` None: no writer of ours.
+    On somebody else's server only what is missing is started.
     """
 
     url: str | None = None

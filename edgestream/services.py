@@ -55,7 +55,7 @@ def run_isolated(*, device: str, models: Path | None) -> None:
     def predict(job: Job) -> Outcome:
         predictor = load_predictor(job.block.model, models, device)
         batch = Batch(model=job.block.model, absorber=job.block.absorber, jobs=[job])
-        return predict_batch(batch, predictor, lambda: None)[0]
+        return predict_batch(batch, predictor, lambda: None)
 
     # whatever a library prints must not end up among the answers
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers:
@@ -86,7 +86,8 @@ def run_service(options: ServiceOptions) -> None:
     """Everything on one machine until stopped; then what was accepted is drained."""
     stop = StopSignal().listen()
     with LocalService(options) as service:
-        address = service.server.tcp_url if service.server else service.url
+        own = service.server
+        address = own.tcp_url if own is not None and own.port else service.url
         announced = False
         while not stop.wait(0.25 if announced else 0.05):
             service.watch()

@@ -15,6 +15,7 @@ from typing import Protocol
 from stream.messages import RunSpec
 
 PRIORITIES = ("live", "bulk")
+ENOUGH_BYTES = 2**20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,7 +32,10 @@ class Opened:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entry:
-    """A block of frames in a worker's hands. ``deliveries`` above 1: others had it before."""
+    """A block of frames in a worker's hands. ``deliveries`` above 1: others had it before.
+
+    ``key``: where the broker keeps the payload; its own business.
+    """
 
     stream: str
     id: str
@@ -40,16 +44,18 @@ class Entry:
     n_frames: int
     payload: bytes
     deliveries: int = 1
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
-    """What a worker gives back for an entry: one result and the dead letters in it.
+    """What a worker gives back for entries: one result and the dead letters in it.
 
-    ``n_dead`` frames are in the dead letters; ``model``: the SHA-256 of the bundle, or empty.
+    ``entries`` hold consecutive frames of one run, from one stream. ``n_dead`` frames are in the
+    dead letters; ``model``: the SHA-256 of the bundle, or empty.
     """
 
-    entry: Entry
+    entries: Sequence[Entry]
     result: bytes
     dead: Sequence[bytes] = ()
     n_dead: int = 0
@@ -58,7 +64,11 @@ class Completion:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ResultEntry:
-    """A result that waits for the writer; ``held_bytes`` are released with it."""
+    """A result that waits for the writer; ``held_bytes`` are released with it.
+
+    ``frames`` are the blocks that it answers, as they were pushed; ``keys``: where the broker keeps
+    all of that.
+    """
 
     id: str
     run: str
@@ -66,6 +76,8 @@ class ResultEntry:
     n_frames: int
     payload: bytes
     held_bytes: int
+    frames: Sequence[bytes] = ()
+    keys: Sequence[str] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,8 +183,10 @@ class ProducerBroker(Protocol):
 class WorkerBroker(Protocol):
     """What a worker may do. ``consumer`` names one incarnation of one worker."""
 
-    def read(self, consumer: str, *, block_s: float) -> list[Entry]:
-        """New entries, live before bulk; waits only while there are none."""
+    def read(
+        self, consumer: str, *, block_s: float, enough_bytes: int = ENOUGH_BYTES
+    ) -> list[Entry]:
+        """New entries, live before bulk, until they are enough; waits only while there are none."""
 
     def pending(self, consumer: str) -> list[Entry]:
         """Entries that were delivered to this consumer and may never have reached it."""
@@ -186,7 +200,9 @@ class WorkerBroker(Protocol):
     def complete(self, consumer: str, completions: Sequence[Completion]) -> list[bool]:
         """Turn entries into results; False where another worker was first.
 
-        Raises ``UnpublishedModel`` before anything of that entry happened where ``model`` is not
+        A completion of several entries counts whole or not at all: False, and nothing happened,
+        where one of them is not this consumer's any more; give them back one by one then. Raises
+        ``UnpublishedModel`` before anything of a completion happened where its ``model`` is not
         published in its shard; the call may be repeated whole.
         """
 
@@ -264,6 +280,18 @@ class ViewerBroker(Protocol):
 
     def dead_letters(self, shard: int) -> list[bytes]:
         """The dead letters of a shard, oldest first."""
+
+    def known_model(self, shard: int, sha256: str) -> bytes | None:
+        """The record of a published model."""
+
+    def results_end(self, shard: int) -> str:
+        """The last result of a shard so far: where somebody who follows it begins."""
+
+    def follow(self, shard: int, after: str, *, block_s: float) -> list[ResultEntry]:
+        """Results behind entry ``after``, oldest first, without their frames; takes nothing away.
+
+        Waits up to ``block_s`` while there are none. What the writer has on disk already is missed.
+        """
 
 
 class Broker(ProducerBroker, WorkerBroker, WriterBroker, ViewerBroker, Protocol):

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from xas.errors import BadMessage, NewerProtocol
 
 MAGIC = "edgestream"
-PROTOCOL_VERSION = 1
+PROTOCOL_VERSION = 2
 DTYPES = ("|u1", "|b1", "<i2", "<i4", "<i8", "<f4", "<f8")
+ITEM_BYTES = {name: np.dtype(name).itemsize for name in DTYPES}
 
 Message = TypeVar("Message", bound=msgspec.Struct)
 
@@ -39,21 +40,24 @@ class Array(msgspec.Struct, frozen=True, array_like=True):
         return cls(dtype.str, values.shape, flat.reshape(-1).view(np.uint8).data)
 
     def view(self, dtype: str, *shape: int) -> NDArray[Any]:
-        """The array without a copy, read-only; -1 in ``shape`` admits any length.
+        """The array without a copy, read-only; see ``check``."""
+        self.check(dtype, *shape)
+        return np.frombuffer(self.data, dtype=dtype).reshape(self.shape)
 
-        Raises BadMessage where dtype, shape and number of bytes do not agree with each other or
-        with what the caller expects.
+    def check(self, dtype: str, *shape: int) -> None:
+        """BadMessage where dtype, shape and number of bytes do not agree.
+
+        With each other, or with what the caller expects; -1 in ``shape`` admits any length.
         """
-        if self.dtype != dtype or self.dtype not in DTYPES:
+        if self.dtype != dtype or dtype not in ITEM_BYTES:
             raise BadMessage(f"an array of {self.dtype[:8]!r} stands where {dtype!r} belongs")
         fits = len(self.shape) == len(shape) and all(
             got >= 0 and want in (-1, got) for got, want in zip(self.shape, shape, strict=True)
         )
         if not fits:
             raise BadMessage(f"an array of shape {self.shape[:4]} stands where {shape} belongs")
-        if math.prod(self.shape) * np.dtype(dtype).itemsize != len(self.data):
+        if math.prod(self.shape) * ITEM_BYTES[dtype] != len(self.data):
             raise BadMessage(f"an array declares shape {self.shape} but has {len(self.data)} bytes")
-        return np.frombuffer(self.data, dtype=dtype).reshape(self.shape)
 
 
 class _Envelope(msgspec.Struct, frozen=True, array_like=True):

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import count
 
 from stream.broker import (
+    ENOUGH_BYTES,
     PRIORITIES,
     Completion,
     Entry,
@@ -60,6 +61,7 @@ class _Shard:
     runs: dict[str, RunState] = field(default_factory=dict)
     held: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PRIORITIES, 0))
     models: dict[str, bytes] = field(default_factory=dict)
+    last_result: str = "0"
     owner: str = ""
     epoch: int = 0
     until: float = 0.0
@@ -187,14 +189,17 @@ class MemoryBroker:
 
     # -- worker -----------------------------------------------------------------------------------
 
-    def read(self, consumer: str, *, block_s: float) -> list[Entry]:
+    def read(
+        self, consumer: str, *, block_s: float, enough_bytes: int = ENOUGH_BYTES
+    ) -> list[Entry]:
         """See WorkerBroker."""
         del block_s
         for priority in PRIORITIES:
             taken: list[Entry] = []
-            for shard in self._shards:
-                stream = shard.frames[priority]
+            for stream in (shard.frames[priority] for shard in self._shards):
                 for i in stream.unread():
+                    if sum(len(e.payload) for e in taken) >= enough_bytes:
+                        return taken
                     stream.deliveries[i] = _Delivery(consumer, self._clock())
                     taken.append(stream.entries[i])
             if taken:
@@ -243,30 +248,38 @@ class MemoryBroker:
 
     def complete(self, consumer: str, completions: Sequence[Completion]) -> list[bool]:
         """See WorkerBroker."""
-        del consumer
         for c in completions:
-            if c.model and c.model not in self._shard_of(c.entry.run).models:
+            if c.model and c.model not in self._shard_of(c.entries[0].run).models:
                 raise UnpublishedModel
-        return [self._complete(c) for c in completions]
+        return [self._complete(consumer, c) for c in completions]
 
-    def _complete(self, c: Completion) -> bool:
-        entry, shard = c.entry, self._shard_of(c.entry.run)
-        if not self._forget(entry):
+    def _complete(self, consumer: str, c: Completion) -> bool:
+        first, shard = c.entries[0], self._shard_of(c.entries[0].run)
+        if len(c.entries) > 1 and not all(self._is_held(consumer, e) for e in c.entries):
             return False
-        held = len(c.result) + sum(map(len, c.dead))
+        known = [self._forget(e) for e in c.entries]
+        if not all(known):
+            return False
+        grown = len(c.result) + sum(map(len, c.dead))
         shard.dead += c.dead
         number = next(self._ids)
         shard.results[number] = ResultEntry(
             id=str(number),
-            run=entry.run,
-            first=entry.first,
-            n_frames=entry.n_frames,
+            run=first.run,
+            first=first.first,
+            n_frames=sum(e.n_frames for e in c.entries),
             payload=c.result,
-            held_bytes=held,
+            held_bytes=grown + sum(len(e.payload) for e in c.entries),
+            frames=[e.payload for e in c.entries],
         )
-        self._hold(entry.run, held - len(entry.payload))
-        self._update(entry.run, dead=shard.runs[entry.run].dead + c.n_dead)
+        shard.last_result = str(number)
+        self._hold(first.run, grown)
+        self._update(first.run, dead=shard.runs[first.run].dead + c.n_dead)
         return True
+
+    def _is_held(self, consumer: str, entry: Entry) -> bool:
+        delivery = self._stream_of(entry).deliveries.get(int(entry.id))
+        return delivery is not None and delivery.consumer == consumer
 
     def _forget(self, entry: Entry) -> bool:
         stream, number = self._stream_of(entry), int(entry.id)
@@ -324,7 +337,7 @@ class MemoryBroker:
 
     def model(self, lease: Lease, sha256: str) -> bytes | None:
         """See WriterBroker."""
-        return self._shards[lease.shard].models.get(sha256)
+        return self.known_model(lease.shard, sha256)
 
     def adopt(
         self, lease: Lease, run: str, *, n_frames: int, run_id: str, file: str, host: str
@@ -404,6 +417,20 @@ class MemoryBroker:
     def dead_letters(self, shard: int) -> list[bytes]:
         """See ViewerBroker."""
         return list(self._shards[shard].dead)
+
+    def known_model(self, shard: int, sha256: str) -> bytes | None:
+        """See ViewerBroker."""
+        return self._shards[shard].models.get(sha256)
+
+    def results_end(self, shard: int) -> str:
+        """See ViewerBroker."""
+        return self._shards[shard].last_result
+
+    def follow(self, shard: int, after: str, *, block_s: float) -> list[ResultEntry]:
+        """See ViewerBroker."""
+        del block_s
+        found = self._shards[shard].results.items()
+        return [replace(r, frames=()) for i, r in found if i > int(after)]
 
 
 def _new_run(run: str, spec: RunSpec, run_id: str, now: float) -> RunState:

@@ -6,6 +6,7 @@ All are frozen and checked once, where they enter. Indices count the frames of a
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -124,36 +125,11 @@ class FrameBlock(msgspec.Struct, frozen=True, kw_only=True):
 
     def structures(self) -> StructureBatch:
         """The structures, as views; BadMessage where the arrays contradict each other."""
-        n = self.n_frames
-        sizes = self.sizes.view("<i4", n)
-        if n == 0 or (sizes < 0).any():
-            raise BadMessage(f"run {self.run!r}: a block of frames without valid sizes")
-        numbers = self.numbers.view("|u1", -1)
-        offsets = np.zeros(n + 1, dtype=np.int64)
-        np.cumsum(sizes, out=offsets[1:])
-        if offsets[-1] != len(numbers):
-            raise BadMessage(f"run {self.run!r}: sizes and atomic numbers disagree")
-        if numbers.max(initial=0) > MAX_ATOMIC_NUMBER:
-            raise BadMessage(f"run {self.run!r}: {numbers.max()} is no atomic number")
-        return StructureBatch(
-            numbers=numbers,
-            positions=self.positions.view("<f4", len(numbers), 3),
-            offsets=offsets,
-            cells=None if self.cells is None else self.cells.view("<f8", n, 3, 3),
-            pbc=None if self.pbc is None else self.pbc.view("|b1", n, 3),
-        )
+        return join_structures([self])
 
     def sites(self) -> Sites | None:
         """The explicit absorbers, if the producer named any; BadMessage where they do not exist."""
-        if self.site_frame is None or self.site_atom is None:
-            return None
-        frame = self.site_frame.view("<i4", -1).astype(np.int64)
-        atom = self.site_atom.view("<i4", len(frame)).astype(np.int64)
-        sizes = self.sizes.view("<i4", -1)
-        known = (frame >= 0) & (frame < len(sizes)) & (np.diff(frame, prepend=0) >= 0)
-        if not known.all() or ((atom < 0) | (atom >= sizes[frame])).any():
-            raise BadMessage(f"run {self.run!r}: absorbers that no frame of the block has")
-        return Sites(frame, atom)
+        return join_sites([self])
 
     def frame_times(self) -> NDArray[np.float64]:
         """Times in the run's units; the index where the producer gave none."""
@@ -179,13 +155,102 @@ class FrameBlock(msgspec.Struct, frozen=True, kw_only=True):
         )
 
 
-class ResultBlock(msgspec.Struct, frozen=True, kw_only=True):
-    """What became of one block of frames.
+def join_structures(blocks: Sequence[FrameBlock]) -> StructureBatch:
+    """The structures of blocks end to end, those of a single one as views.
 
-    status u1 (n,); site_frame, site_atom i4 (n_sites,), frames counted within the block and rising;
-    intensity, errors f4 (n_sites, n_energy); novelty f4 (n_sites,). ``model`` is the SHA-256 of the
-    bundle that predicted, empty where none did. ``frames`` is the FrameBlock as it was pushed,
-    empty where its bytes were not ours.
+    BadMessage where the arrays of a block contradict each other.
+    """
+    sizes = _column([b.sizes for b in blocks], "<i4")
+    numbers = _column([b.numbers for b in blocks], "|u1")
+    offsets = np.zeros(len(sizes) + 1, dtype=np.int64)
+    np.cumsum(sizes, out=offsets[1:])
+    ends = np.cumsum([b.n_frames for b in blocks])
+    run = blocks[0].run
+    if sizes.min(initial=0) < 0 or not all(b.n_frames for b in blocks):
+        raise BadMessage(f"run {run!r}: a block of frames without valid sizes")
+    if offsets[ends].tolist() != np.cumsum([b.numbers.shape[0] for b in blocks]).tolist():
+        raise BadMessage(f"run {run!r}: sizes and atomic numbers disagree")
+    if numbers.max(initial=0) > MAX_ATOMIC_NUMBER:
+        raise BadMessage(f"run {run!r}: {numbers.max()} is no atomic number")
+    for b in blocks:
+        b.positions.check("<f4", b.numbers.shape[0], 3)
+    cells, pbc = _join_cells(blocks)
+    return StructureBatch(
+        numbers=numbers,
+        positions=_column([b.positions for b in blocks], "<f4", 3),
+        offsets=offsets,
+        cells=cells,
+        pbc=pbc,
+    )
+
+
+def join_sites(blocks: Sequence[FrameBlock]) -> Sites | None:
+    """The explicit absorbers of blocks of which all name some, frames counted through; or None."""
+    frames = [b.site_frame for b in blocks if b.site_frame is not None]
+    atoms = [b.site_atom for b in blocks if b.site_atom is not None]
+    if len(frames) < len(blocks) or len(atoms) < len(blocks):
+        return None
+    run = blocks[0].run
+    frame = _column(frames, "<i4").astype(np.int64)
+    atom = _column(atoms, "<i4").astype(np.int64)
+    counts = [f.shape[0] for f in frames]
+    if counts != [a.shape[0] for a in atoms]:
+        raise BadMessage(f"run {run!r}: as many frames as atoms belong to absorbers")
+    sizes = _column([b.sizes for b in blocks], "<i4")
+    lengths = np.repeat([b.n_frames for b in blocks], counts)
+    known = bool(((frame >= 0) & (frame < lengths)).all())
+    frame += np.repeat(np.cumsum([0, *(b.n_frames for b in blocks)])[:-1], counts)
+    known = known and bool((np.diff(frame) >= 0).all())
+    if not known or ((atom < 0) | (atom >= sizes[frame])).any():
+        raise BadMessage(f"run {run!r}: absorbers that no frame of the block has")
+    return Sites(frame, atom)
+
+
+def join_times(blocks: Sequence[FrameBlock]) -> NDArray[np.float64]:
+    """Times of blocks end to end, in the units of their run."""
+    times = [b.frame_times() for b in blocks]
+    return times[0] if len(times) == 1 else np.concatenate(times)
+
+
+def _join_cells(
+    blocks: Sequence[FrameBlock],
+) -> tuple[NDArray[np.float64] | None, NDArray[np.bool_] | None]:
+    """Cells and periodicity; zeros for the blocks that have none, None where no block has any."""
+    cells, pbc = [], []
+    for b in blocks:
+        cells.append(None if b.cells is None else b.cells.view("<f8", b.n_frames, 3, 3))
+        pbc.append(None if b.pbc is None else b.pbc.view("|b1", b.n_frames, 3))
+    if len(blocks) == 1:
+        return cells[0], pbc[0]
+    if all(c is None for c in cells):
+        return None, None
+    n = [b.n_frames for b in blocks]
+    return (
+        np.concatenate(
+            [np.zeros((k, 3, 3)) if c is None else c for c, k in zip(cells, n, strict=True)]
+        ),
+        np.concatenate(
+            [np.zeros((k, 3), np.bool_) if p is None else p for p, k in zip(pbc, n, strict=True)]
+        ),
+    )
+
+
+def _column(arrays: Sequence[Array], dtype: str, *row: int) -> NDArray[Any]:
+    """Arrays of rows of one shape end to end; a single one as a view."""
+    if len(arrays) == 1:
+        return arrays[0].view(dtype, -1, *row)
+    for array in arrays:
+        array.check(dtype, -1, *row)
+    return np.frombuffer(b"".join([a.data for a in arrays]), dtype=dtype).reshape(-1, *row)
+
+
+class ResultBlock(msgspec.Struct, frozen=True, kw_only=True):
+    """What became of consecutive frames of one run.
+
+    status u1 (n,); t_pushed f8 (n,) seconds since 1970; site_frame, site_atom i4 (n_sites,), frames
+    counted within the block and rising; intensity, errors f4 (n_sites, n_energy); novelty f4
+    (n_sites,). ``model`` is the SHA-256 of the bundle that predicted, empty where none did. The
+    frames themselves stay where the producer put them; ``ours`` says whether they can be read.
     """
 
     run: str
@@ -193,14 +258,15 @@ class ResultBlock(msgspec.Struct, frozen=True, kw_only=True):
     n_frames: int
     model: str
     t_predicted: float
+    ours: bool
     status: Array
+    t_pushed: Array
     site_frame: Array
     site_atom: Array
     intensity: Array
     errors: Array
     novelty: Array
     reasons: dict[int, str]
-    frames: memoryview
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):

@@ -17,6 +17,7 @@ from stream.refusals import (
     refuse_sealed,
     refuse_unknown,
 )
+from stream.server_socket import Word
 from xas.errors import Fenced, RunRefused, Stop
 
 GROUP = "workers"
@@ -68,21 +69,27 @@ def check_lease(lease: Lease, answer: Any) -> None:
         raise Stop(f"shard {lease.shard}: the server lost a run while it was being written")
 
 
-def completion_args(c: Completion) -> list[object]:
+def completion_args(consumer: str, c: Completion) -> list[Word]:
     """The arguments of ``complete.lua``."""
-    entry = c.entry
+    first = c.entries[0]
     return [
         GROUP,
-        entry.id,
-        len(entry.payload),
-        entry.run,
-        entry.first,
-        entry.n_frames,
-        c.result,
-        c.n_dead,
+        consumer,
+        first.run,
+        first.first,
+        sum(e.n_frames for e in c.entries),
+        sum(len(e.payload) for e in c.entries),
         c.model,
+        c.n_dead,
+        len(c.entries),
+        *(e.id for e in c.entries),
         *c.dead,
     ]
+
+
+def as_dict(fields: Any) -> dict[bytes, Any]:
+    """Names and values, which come as a flat list; nothing for an entry that was deleted."""
+    return dict(zip(fields[::2], fields[1::2], strict=True)) if fields else {}
 
 
 def text(value: bytes | str) -> str:
@@ -90,38 +97,52 @@ def text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def entry_from(stream: bytes, item: Any, deliveries: int = 1) -> Entry:
-    """An entry; one that nobody pushed through us has no run and is buried."""
-    entry_id, fields = item
-    fields = fields if isinstance(fields, dict) else {}
+def entry_from(stream: str, item: Any, deliveries: int = 1) -> Entry:
+    """An entry without its payload; one that nobody pushed through us has no run and is buried."""
+    entry_id, flat = item
+    fields = as_dict(flat)
     try:
         run, first, n = text(fields[b"r"]), int(fields[b"i"]), int(fields[b"n"])
+        key = text(fields[b"k"])
         check_run_name(run)
-        if first < 0 or not 0 < n <= MAX_FRAMES:
+        if first < 0 or not 0 < n <= MAX_FRAMES or not key.startswith(_block_prefix(stream)):
             raise ValueError
     except (KeyError, ValueError, RunRefused):
-        run, first, n = "", 0, 0
+        run, first, n, key = "", 0, 0, ""
     return Entry(
-        stream=text(stream),
+        stream=stream,
         id=text(entry_id),
         run=run,
         first=first,
         n_frames=n,
-        payload=fields.get(b"b", b""),
+        payload=b"" if key else _foreign_bytes(flat),
         deliveries=deliveries,
+        key=key,
     )
 
 
+def _block_prefix(stream: str) -> str:
+    """How the keys of a stream's own blocks begin; a stranger must not name any others."""
+    return stream.split(":frames")[0] + ":f:"
+
+
+def _foreign_bytes(flat: Any) -> bytes:
+    """What somebody else put into an entry, for its dead letter."""
+    return b"\n".join(flat or ())
+
+
 def result_from(item: Any) -> ResultEntry:
-    """An entry of the results stream."""
-    entry_id, fields = item
+    """An entry of the results stream, without its payload."""
+    entry_id, flat = item
+    fields = as_dict(flat)
     return ResultEntry(
         id=text(entry_id),
         run=text(fields[b"r"]),
         first=int(fields[b"i"]),
         n_frames=int(fields[b"n"]),
-        payload=fields[b"b"],
+        payload=b"",
         held_bytes=int(fields[b"z"]),
+        keys=[text(fields[b"k"]), *text(fields[b"f"]).split()],
     )
 
 

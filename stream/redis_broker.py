@@ -3,8 +3,9 @@
 All keys of a shard carry its hash tag, so that a script can touch the whole of a run and a cluster
 can spread the shards:
 
-    {es:K}:frames:live, :frames:bulk   blocks of frames, consumer group "workers"
-    {es:K}:results                     what became of them, until the writer has it on disk
+    {es:K}:frames:live, :frames:bulk   where blocks of frames are, consumer group "workers"
+    {es:K}:results                     where what became of them is, until it is on disk
+    {es:K}:f:ID, {es:K}:r:ID           the blocks and results themselves (record 13)
     {es:K}:dead                        dead letters
     {es:K}:runs, :open, :run:NAME      names of all runs and of unfinished ones, their records
     {es:K}:bytes                       bytes accepted and not on disk, by priority
@@ -16,13 +17,16 @@ can spread the shards:
 from __future__ import annotations
 
 import contextlib
+import uuid
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from itertools import count
 from typing import Any
 
 import msgspec
 
 from stream.broker import (
+    ENOUGH_BYTES,
     PRIORITIES,
     Completion,
     Entry,
@@ -38,6 +42,7 @@ from stream.messages import RunSpec, check_run_name
 from stream.redis_answers import (
     GROUP,
     RUN_FIELDS,
+    as_dict,
     check_answer,
     check_lease,
     completion_args,
@@ -46,13 +51,18 @@ from stream.redis_answers import (
     run_state_from,
     text,
 )
-from stream.redis_connection import NoSuchGroup, RedisConnection
+from stream.redis_connection import Call, NoSuchGroup, RedisConnection
 from stream.refusals import check_priority
+from stream.server_socket import Line, Word
 from stream.settings import Settings
 from xas.errors import Fenced
 
-READ_ENTRIES = {"live": 64, "bulk": 4}
+CLAIMED_ENTRIES = 16
+MAX_ENTRIES = 256  # of one read, and of one completion
 RESULT_ENTRIES = 128
+RESULT_BYTES = 2**24  # of one read by the writer, but always one entry
+RESULT_KEY = 6  # of a completion's keys
+AHEAD_S = 60  # what came ahead of a script that never ran is forgotten after this
 
 
 class RedisBroker:
@@ -61,6 +71,8 @@ class RedisBroker:
     def __init__(self, url: str, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self._server = RedisConnection(url)
+        self._name, self._numbers = uuid.uuid4().hex, count()
+        self._entry_bytes = dict.fromkeys(PRIORITIES, ENOUGH_BYTES)
 
     def close(self) -> None:
         """Let go of connections."""
@@ -77,6 +89,11 @@ class RedisBroker:
         """The run's own key, then others of its shard."""
         shard = self.settings.shard_of(run)
         return [self._key(shard, "run", run), *(self._key(shard, name) for name in names)]
+
+    def _new_key(self, run: str, kind: str) -> str:
+        """Where one block or result may lie; no other broker ever names the same."""
+        number = f"{self._name}-{next(self._numbers)}"
+        return self._key(self.settings.shard_of(run), kind, number)
 
     def _frame_streams(self, priority: str) -> list[str]:
         return [self._key(k, "frames", priority) for k in range(self.settings.shards)]
@@ -110,17 +127,15 @@ class RedisBroker:
 
     def push(self, opened: Opened, first: int, n_frames: int, payload: bytes) -> int:
         """See ProducerBroker."""
-        answer = self._server.call(
-            "push",
-            self._keys_of(opened.run, f"frames:{opened.priority}", "bytes"),
-            opened.epoch,
-            first,
-            n_frames,
-            payload,
-            self.settings.high_water_bytes,
-            opened.run,
-            opened.priority,
-        )
+        block = self._new_key(opened.run, "f")
+        keys = [*self._keys_of(opened.run, f"frames:{opened.priority}", "bytes"), block]
+        mark = self.settings.high_water_bytes
+        words = (opened.epoch, first, n_frames, mark, opened.run, opened.priority)
+        came = ("SET", block, payload, "EX", AHEAD_S)
+        answer = self._server.call("push", keys, *words, ahead=[came])
+        while answer[0] == b"lost":
+            self._server.command(*came)  # says why, where the server is full
+            answer = self._server.call("push", keys, *words)
         check_answer(opened.run, answer)
         return int(answer[1])
 
@@ -138,24 +153,34 @@ class RedisBroker:
 
     # -- worker -----------------------------------------------------------------------------------
 
-    def read(self, consumer: str, *, block_s: float) -> list[Entry]:
+    def read(
+        self, consumer: str, *, block_s: float, enough_bytes: int = ENOUGH_BYTES
+    ) -> list[Entry]:
         """See WorkerBroker."""
         for priority in PRIORITIES:
-            entries = self._read_group(consumer, [priority], ">", block_s=None)
+            n = min(max(1, enough_bytes // self._entry_bytes[priority]), MAX_ENTRIES)
+            entries = self._read_group(consumer, [priority], ">", n)
             if entries:
+                # the next read asks for as many of the same size as are enough
+                held = sum(len(e.payload) for e in entries)
+                self._entry_bytes[priority] = max(1, held // len(entries))
                 return entries
-        return self._read_group(consumer, PRIORITIES, ">", block_s=block_s) if block_s else []
+        return self._read_group(consumer, PRIORITIES, ">", 1, block_s) if block_s else []
 
     def pending(self, consumer: str) -> list[Entry]:
         """See WorkerBroker."""
-        return self._read_group(consumer, PRIORITIES, "0", block_s=None)
+        return self._read_group(consumer, PRIORITIES, "0", MAX_ENTRIES)
 
     def _read_group(
-        self, consumer: str, priorities: Sequence[str], after: str, *, block_s: float | None
+        self,
+        consumer: str,
+        priorities: Sequence[str],
+        after: str,
+        n_entries: int,
+        block_s: float | None = None,
     ) -> list[Entry]:
         streams = [s for priority in priorities for s in self._frame_streams(priority)]
-        count = min(READ_ENTRIES[priority] for priority in priorities)
-        words = ["XREADGROUP", "GROUP", GROUP, consumer, "COUNT", count]
+        words: list[Word] = ["XREADGROUP", "GROUP", GROUP, consumer, "COUNT", n_entries]
         if block_s is not None:
             words += ["BLOCK", max(1, int(1000 * block_s))]
         words += ["STREAMS", *streams, *([after] * len(streams))]
@@ -163,8 +188,18 @@ class RedisBroker:
             answer = self._server.command(*words)
         except NoSuchGroup:
             self._create_groups()
-            return self._read_group(consumer, priorities, after, block_s=block_s)
-        return [entry_from(stream, item) for stream, items in answer or () for item in items]
+            return self._read_group(consumer, priorities, after, n_entries, block_s)
+        return self._with_payloads(
+            [entry_from(text(stream), item) for stream, items in answer or () for item in items]
+        )
+
+    def _with_payloads(self, entries: list[Entry]) -> list[Entry]:
+        payloads = self._values([e.key for e in entries if e.key])
+        kept = iter(payloads)
+        return [replace(e, payload=next(kept) or b"") if e.key else e for e in entries]
+
+    def _values(self, keys: Sequence[str]) -> list[bytes | None]:
+        return self._server.commands([("GET", key) for key in keys])
 
     def _create_groups(self) -> None:
         for priority in PRIORITIES:
@@ -177,15 +212,15 @@ class RedisBroker:
         claimed: list[Entry] = []
         for priority in PRIORITIES:
             for stream in self._frame_streams(priority):
-                claimed += self._claim_stream(stream, consumer, idle_ms, READ_ENTRIES[priority])
-        return claimed
+                claimed += self._claim_stream(stream, consumer, idle_ms)
+        return self._with_payloads(claimed)
 
-    def _claim_stream(self, stream: str, consumer: str, idle_ms: int, count: int) -> list[Entry]:
+    def _claim_stream(self, stream: str, consumer: str, idle_ms: int) -> list[Entry]:
         cursor: Any = "0-0"
         try:
             while True:
                 cursor, items, *_ = self._server.command(
-                    "XAUTOCLAIM", stream, GROUP, consumer, idle_ms, cursor, "COUNT", count
+                    "XAUTOCLAIM", stream, GROUP, consumer, idle_ms, cursor, "COUNT", CLAIMED_ENTRIES
                 )
                 if items or text(cursor) == "0-0":
                     break
@@ -193,7 +228,7 @@ class RedisBroker:
             self._create_groups()
             return []
         # claiming counts as a delivery: whoever had it before did not finish it
-        return [entry_from(stream.encode(), item, deliveries=2) for item in items if item[1]]
+        return [entry_from(stream, item, deliveries=2) for item in items if item[1]]
 
     def heartbeat(self, consumer: str, entries: Sequence[Entry]) -> None:
         """See WorkerBroker."""
@@ -211,16 +246,28 @@ class RedisBroker:
 
     def complete(self, consumer: str, completions: Sequence[Completion]) -> list[bool]:
         """See WorkerBroker."""
-        del consumer  # whoever brings a completion first, counts
-        calls = [(self._completion_keys(c.entry), completion_args(c)) for c in completions]
-        answers = self._server.calls("complete", calls)
+        calls = [self._completion_call(consumer, c) for c in completions]
+        came: list[Line] = [
+            ("SET", keys[RESULT_KEY], c.result, "EX", AHEAD_S)
+            for (keys, _), c in zip(calls, completions, strict=True)
+        ]
+        answers = self._server.calls("complete", calls, ahead=came)
+        while lost := [i for i, answer in enumerate(answers) if answer == b"LOST"]:
+            # the server is full, and would not take them: a script may
+            kept = [([calls[i][0][RESULT_KEY]], (completions[i].result, AHEAD_S)) for i in lost]
+            self._server.calls("keep", kept)
+            again = self._server.calls("complete", [calls[i] for i in lost])
+            for i, answer in zip(lost, again, strict=True):
+                answers[i] = answer
         if b"MODEL" in answers:
             raise UnpublishedModel
         return [answer == 1 for answer in answers]
 
-    def _completion_keys(self, entry: Entry) -> list[str]:
+    def _completion_call(self, consumer: str, c: Completion) -> Call:
+        entry = c.entries[0]
         run, *others = self._keys_of(entry.run, "results", "bytes", "dead", "models")
-        return [entry.stream, others[0], run, *others[1:]]
+        keys = [entry.stream, others[0], run, *others[1:], self._new_key(entry.run, "r")]
+        return [*keys, *(e.key for e in c.entries)], completion_args(consumer, c)
 
     def publish_model(self, sha256: str, record: bytes) -> None:
         """See WorkerBroker."""
@@ -273,19 +320,27 @@ class RedisBroker:
 
     def results(self, lease: Lease, after: str, *, block_s: float) -> list[ResultEntry]:
         """See WriterBroker."""
-        words = ["XREAD", "COUNT", RESULT_ENTRIES]
+        found = self._results(lease.shard, after, block_s)
+        while len(found) > 1 and sum(r.held_bytes for r in found) > RESULT_BYTES:
+            del found[-(len(found) // 2) :]
+        values = iter(self._values([key for r in found for key in r.keys]))
+        return [
+            replace(
+                r, payload=next(values) or b"", frames=[next(values) or b"" for _ in r.keys[1:]]
+            )
+            for r in found
+        ]
+
+    def _results(self, shard: int, after: str, block_s: float) -> list[ResultEntry]:
+        words: list[Word] = ["XREAD", "COUNT", RESULT_ENTRIES]
         if block_s:
             words += ["BLOCK", max(1, int(1000 * block_s))]
-        stream = self._key(lease.shard, "results")
-        answer = self._server.command(*words, "STREAMS", stream, after)
+        answer = self._server.command(*words, "STREAMS", self._key(shard, "results"), after)
         return [result_from(item) for _, items in answer or () for item in items]
 
     def model(self, lease: Lease, sha256: str) -> bytes | None:
         """See WriterBroker."""
-        record: bytes | None = self._server.command(
-            "HGET", self._key(lease.shard, "models"), sha256
-        )
-        return record
+        return self.known_model(lease.shard, sha256)
 
     def adopt(
         self, lease: Lease, run: str, *, n_frames: int, run_id: str, file: str, host: str
@@ -315,12 +370,11 @@ class RedisBroker:
         writer = self._key(lease.shard, "writer")
         run_key, results, held = self._keys_of(run, "results", "bytes")
         released = [word for e in entries for word in (e.id, e.held_bytes)]
-        answer = self._server.call(
-            "commit", [writer, results, run_key, held], lease.epoch, watermark, *released
-        )
+        keys = [writer, results, run_key, held, *(key for e in entries for key in e.keys)]
+        answer = self._server.call("commit", keys, lease.epoch, watermark, *released)
         check_lease(lease, answer)
 
-    def _as_writer(self, script: str, lease: Lease, run: str, *args: object) -> None:
+    def _as_writer(self, script: str, lease: Lease, run: str, *args: Word) -> None:
         keys = [self._key(lease.shard, "writer"), *self._keys_of(run)]
         check_lease(lease, self._server.call(script, keys, lease.epoch, *args))
 
@@ -387,9 +441,32 @@ class RedisBroker:
             summary = self._server.command("XPENDING", stream, GROUP)
         except NoSuchGroup:
             return 0
-        return int(summary["pending"] if isinstance(summary, dict) else summary[0])
+        return int(summary[0])
 
     def dead_letters(self, shard: int) -> list[bytes]:
         """See ViewerBroker."""
         items = self._server.command("XRANGE", self._key(shard, "dead"), "-", "+")
-        return [fields[b"b"] for _, fields in items]
+        return [as_dict(fields)[b"b"] for _, fields in items]
+
+    def known_model(self, shard: int, sha256: str) -> bytes | None:
+        """See ViewerBroker."""
+        record: bytes | None = self._server.command("HGET", self._key(shard, "models"), sha256)
+        return record
+
+    def results_end(self, shard: int) -> str:
+        """See ViewerBroker."""
+        try:
+            facts = self._server.command("XINFO", "STREAM", self._key(shard, "results"))
+        except NoSuchGroup:
+            return "0-0"
+        return text(as_dict(facts)[b"last-generated-id"])
+
+    def follow(self, shard: int, after: str, *, block_s: float) -> list[ResultEntry]:
+        """See ViewerBroker."""
+        found = self._results(shard, after, block_s)
+        values = self._values([r.keys[0] for r in found])
+        return [
+            replace(r, payload=value)
+            for r, value in zip(found, values, strict=True)
+            if value is not None
+        ]

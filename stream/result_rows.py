@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.codec import decode
-from stream.messages import FrameBlock, ResultBlock
+from stream.messages import FrameBlock, ResultBlock, join_structures, join_times
 from stream.result_file.rows import DEAD_LETTERED, Rows
 from xas.errors import BadMessage
 from xas.spectrum import edge_step
@@ -22,13 +23,14 @@ EDGE_STEP_METHOD = (
 
 def rows_of(
     result: ResultBlock,
+    frames: Sequence[bytes],
     energy: NDArray[np.float64],
     own_energy: NDArray[np.float64],
     model_index: int,
     *,
     keep_structures: bool,
 ) -> Rows:
-    """The rows of one block.
+    """The rows of one result and of the blocks of frames that it answers.
 
     ``energy`` is the run's grid, ``own_energy`` that of the model: where a later model of the run
     has another one, its spectra are interpolated, NaN outside. BadMessage where arrays disagree.
@@ -64,25 +66,27 @@ def rows_of(
         site_intensity=intensity,
         site_errors=errors,
         reasons=tuple((result.first + i, why) for i, why in sorted(result.reasons.items())),
-        **_as_pushed(result, keep_structures=keep_structures),
+        **_as_pushed(result, frames, keep_structures=keep_structures),
     )
 
 
-def _as_pushed(result: ResultBlock, *, keep_structures: bool) -> dict[str, Any]:
+def _as_pushed(
+    result: ResultBlock, frames: Sequence[bytes], *, keep_structures: bool
+) -> dict[str, Any]:
     """What the frames themselves say; where nobody could read them, what is known without them."""
     n = result.n_frames
-    if not len(result.frames):
+    if not result.ours:
         nothing = StructureBatch.from_arrays([], np.zeros((0, 3)), np.zeros(n + 1))
         return {
             "frame_time": np.arange(result.first, result.first + n, dtype=np.float64),
             "t_pushed": np.full(n, np.nan),
             "structures": nothing if keep_structures else None,
         }
-    block = decode(result.frames, FrameBlock)
+    blocks = [decode(block, FrameBlock) for block in frames]
     return {
-        "frame_time": block.frame_times(),
-        "t_pushed": np.full(n, block.t_pushed),
-        "structures": block.structures() if keep_structures else None,
+        "frame_time": join_times(blocks),
+        "t_pushed": result.t_pushed.view("<f8", n),
+        "structures": join_structures(blocks) if keep_structures else None,
     }
 
 

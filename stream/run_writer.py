@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -97,13 +97,14 @@ class RunWriter:
             self._check()
             return True
         results = [decode(entry.payload, ResultBlock) for entry in new]
+        frames = [entry.frames for entry in new]
         self._know_energies(results)
         if self._folder is None:
             if not all_here:
                 return False
             self._open_folder(None)  # every frame is a dead letter: a file without energies
         assert self._folder is not None
-        rows = self._new_rows(results)
+        rows = self._new_rows(results, frames)
         if rows:
             self._folder.append(Rows.concatenate(rows))
         self.on_disk = self._folder.n_frames
@@ -115,21 +116,21 @@ class RunWriter:
         if self._folder is not None:
             self._folder.check()
 
-    def _new_rows(self, results: list[ResultBlock]) -> list[Rows]:
+    def _new_rows(self, results: list[ResultBlock], frames: list[Sequence[bytes]]) -> list[Rows]:
         new, reach = [], self.on_disk
-        for result in results:
+        for result, blocks in zip(results, frames, strict=True):
             end = result.first + result.n_frames
             if end > reach:
-                new.append(self._rows(result)[reach - result.first :])
+                new.append(self._rows(result, blocks)[reach - result.first :])
                 reach = end
         return new
 
-    def _rows(self, result: ResultBlock) -> Rows:
+    def _rows(self, result: ResultBlock, frames: Sequence[bytes]) -> Rows:
         assert self._folder is not None
         energy = self._folder.header.energy
         index, own = self._energies.get(result.model, (-1, energy))
         keep = self._folder.header.keep_structures
-        return rows_of(result, energy, own, index, keep_structures=keep)
+        return rows_of(result, frames, energy, own, index, keep_structures=keep)
 
     # -- the folder -------------------------------------------------------------------------------
 

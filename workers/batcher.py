@@ -2,44 +2,51 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-
-import numpy as np
+from functools import cached_property
 
 from stream.broker import Entry
 from stream.codec import decode
-from stream.messages import FrameBlock
+from stream.messages import FrameBlock, join_sites, join_structures, join_times
 from xas.errors import BadMessage
 from xas.structure import Sites, StructureBatch
+
+MOST_JOBS = 1024  # in one batch: a broker's scripts take only so many entries at once
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Job:
-    """A decoded entry. ``sites`` None: all atoms of the model's element."""
+    """A decoded entry; its arrays are looked at when its batch is joined."""
 
     entry: Entry
     block: FrameBlock
-    structures: StructureBatch
-    sites: Sites | None
 
     @classmethod
     def of(cls, entry: Entry) -> Job:
-        """Decode and check; BadMessage (or NewerProtocol) where the bytes are not ours."""
+        """Decode; BadMessage (or NewerProtocol) where the bytes are not ours."""
         block = decode(entry.payload, FrameBlock)
         if (block.run, block.first, block.n_frames) != (entry.run, entry.first, entry.n_frames):
             raise BadMessage("the block and its entry disagree about run, index or count")
-        block.frame_times()  # the writer reads them later, and must not be the one who stumbles
-        return cls(entry=entry, block=block, structures=block.structures(), sites=block.sites())
+        return cls(entry=entry, block=block)
+
+    @property
+    def n_atoms(self) -> int:
+        """As many as the block says."""
+        return math.prod(self.block.numbers.shape)
+
+    @property
+    def is_explicit(self) -> bool:
+        """Whether the producer named the absorbers; else they are all of the model's element."""
+        return self.block.site_frame is not None and self.block.site_atom is not None
 
     def frames(self) -> Iterator[Job]:
         """Each frame as a job of its own."""
-        for i in range(self.block.n_frames):
-            one = self.block.cut(i)
-            yield Job(entry=self.entry, block=one, structures=one.structures(), sites=one.sites())
+        return (Job(entry=self.entry, block=self.block.cut(i)) for i in range(self.block.n_frames))
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
 class Batch:
     """Jobs for one model, end to end."""
 
@@ -48,26 +55,41 @@ class Batch:
     jobs: Sequence[Job]
 
     @property
-    def sizes(self) -> list[int]:
-        """Frames of each job."""
-        return [len(job.structures) for job in self.jobs]
+    def n_frames(self) -> int:
+        """Frames of all jobs."""
+        return sum(job.block.n_frames for job in self.jobs)
 
+    @cached_property
     def joined(self) -> tuple[StructureBatch, Sites | None]:
-        """All structures and, where they are explicit, all sites."""
-        structures = StructureBatch.concatenate([job.structures for job in self.jobs])
-        explicit = [job.sites for job in self.jobs if job.sites is not None]
-        if not explicit:
-            return structures, None
-        starts = np.cumsum([0, *self.sizes])[:-1]
-        rows = [s.structure + n for s, n in zip(explicit, starts, strict=True)]
-        return structures, Sites(np.concatenate(rows), np.concatenate([s.atom for s in explicit]))
+        """All structures and, where they are explicit, all sites; BadMessage for rotten arrays."""
+        blocks = [job.block for job in self.jobs]
+        join_times(blocks)  # the writer reads them later, and must not be the one who stumbles
+        return join_structures(blocks), join_sites(blocks)
 
     def halves(self) -> tuple[Batch, Batch]:
         """Two batches of half the jobs, or of half the only job's frames."""
         jobs = list(self.jobs) if len(self.jobs) > 1 else list(self.jobs[0].frames())
         middle = len(jobs) // 2
-        first = Batch(model=self.model, absorber=self.absorber, jobs=jobs[:middle])
-        return first, Batch(model=self.model, absorber=self.absorber, jobs=jobs[middle:])
+        return self.of(jobs[:middle]), self.of(jobs[middle:])
+
+    def of(self, jobs: Sequence[Job]) -> Batch:
+        """Some of the jobs."""
+        return Batch(model=self.model, absorber=self.absorber, jobs=jobs)
+
+    def stretches(self) -> list[list[Job]]:
+        """The jobs in parts that one result can answer: consecutive frames of one run."""
+        parts: list[list[Job]] = []
+        for job in self.jobs:
+            if parts and _follows(job.entry, parts[-1][-1].entry):
+                parts[-1].append(job)
+            else:
+                parts.append([job])
+        return parts
+
+
+def _follows(entry: Entry, other: Entry) -> bool:
+    reached = (other.stream, other.run, other.first + other.n_frames)
+    return reached == (entry.stream, entry.run, entry.first)
 
 
 def batches(jobs: Sequence[Job], max_atoms: int) -> list[Batch]:
@@ -77,7 +99,7 @@ def batches(jobs: Sequence[Job], max_atoms: int) -> list[Batch]:
     """
     groups: dict[tuple[str, str | None, bool], list[Job]] = {}
     for job in jobs:
-        key = (job.block.model, job.block.absorber, job.sites is None)
+        key = (job.block.model, job.block.absorber, job.is_explicit)
         groups.setdefault(key, []).append(job)
     return [
         Batch(model=model, absorber=absorber, jobs=part)
@@ -90,9 +112,9 @@ def _filled(jobs: Sequence[Job], max_atoms: int) -> Iterator[list[Job]]:
     part: list[Job] = []
     atoms = 0
     for job in jobs:
-        if part and atoms + job.structures.n_atoms > max_atoms:
+        if part and (atoms + job.n_atoms > max_atoms or len(part) == MOST_JOBS):
             yield part
             part, atoms = [], 0
         part.append(job)
-        atoms += job.structures.n_atoms
+        atoms += job.n_atoms
     yield part

@@ -21,24 +21,22 @@ from xas.structure import Sites
 ATTEMPTS = 2
 
 
-def predict_batch(batch: Batch, predictor: Predictor, beat: Callable[[], None]) -> list[Outcome]:
-    """One outcome a job, in their order. ``beat`` is called before each attempt."""
+def predict_batch(batch: Batch, predictor: Predictor, beat: Callable[[], None]) -> Outcome:
+    """What became of the batch's frames. ``beat`` is called before each attempt."""
     beat()
     try:
-        return _predict(batch, predictor).split(batch.sizes)
+        return _predict(batch, predictor)
     except Stop:
         raise
     except Exception:  # noqa: BLE001 - whatever a frame may raise, it is caught and named
-        if sum(batch.sizes) == 1:
+        if batch.n_frames == 1:
             beat()
-            return [_last_chance(batch, predictor)]
-    first, second = (predict_batch(half, predictor, beat) for half in batch.halves())
-    outcomes = first + second
-    return outcomes if len(batch.jobs) > 1 else [Outcome.join(outcomes)]
+            return _last_chance(batch, predictor)
+    return Outcome.join([predict_batch(half, predictor, beat) for half in batch.halves()])
 
 
 def _predict(batch: Batch, predictor: Predictor) -> Outcome:
-    structures, sites = batch.joined()
+    structures, sites = batch.joined
     prediction = predictor.predict(structures, sites, batch.absorber)
     return Outcome.of(prediction, len(structures), predictor.bundle.sha256)
 

@@ -123,7 +123,8 @@ def serve_isolated(
             stream="", id="", run=block.run, first=block.first, n_frames=1, payload=message
         )
         outcome = predict(Job.of(entry))
-        write_message(answers, outcome.result(entry, 0.0, ours=False))
+        result = outcome.result(block.run, block.first, np.array([block.t_pushed]), 0.0)
+        write_message(answers, encode(result))
 
 
 def _outcome(result: ResultBlock) -> Outcome:

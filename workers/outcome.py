@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.broker import Entry
-from stream.codec import Array, encode
-from stream.messages import DEAD_LETTERED, PREDICTED, DeadLetter, FrameBlock, ResultBlock
+from stream.codec import Array
+from stream.messages import DEAD_LETTERED, PREDICTED, ResultBlock
 from workers.predictor import Prediction
 from xas.structure import Sites
 
@@ -99,61 +98,25 @@ class Outcome:
             for start, end, low, high in zip(ends, ends[1:], rows, rows[1:], strict=False)
         ]
 
-    def result(self, entry: Entry, t_predicted: float, *, ours: bool) -> bytes:
-        """The message for the writer; ``ours``: the entry's bytes are a FrameBlock."""
+    def result(
+        self, run: str, first: int, t_pushed: NDArray[np.float64], now: float
+    ) -> ResultBlock:
+        """The message for the writer; t_pushed (n_frames,), empty where nobody could read it."""
         status = np.full(self.n_frames, PREDICTED, dtype=np.uint8)
         status[list(self.failures)] = DEAD_LETTERED
-        return encode(
-            ResultBlock(
-                run=entry.run,
-                first=entry.first,
-                n_frames=self.n_frames,
-                model=self.model,
-                t_predicted=t_predicted,
-                status=Array.of(status),
-                site_frame=Array.of(self.sites.structure.astype("<i4")),
-                site_atom=Array.of(self.sites.atom.astype("<i4")),
-                intensity=Array.of(self.intensity),
-                errors=Array.of(self.errors),
-                novelty=Array.of(self.novelty),
-                reasons={i: f.reason for i, f in self.failures.items()},
-                frames=memoryview(entry.payload if ours else b""),
-            )
-        )
-
-    def dead_letters(
-        self, entry: Entry, block: FrameBlock | None, worker: str, t_failed: float
-    ) -> list[bytes]:
-        """One dead letter a failed frame, or one for a whole entry that nobody can read."""
-        if block is None:
-            failure = self.failures[0]
-            return [self._dead(entry, 0, self.n_frames, failure, worker, t_failed, entry.payload)]
-        return [
-            self._dead(entry, i, 1, failure, worker, t_failed, encode(block.cut(i)))
-            for i, failure in sorted(self.failures.items())
-        ]
-
-    def _dead(
-        self,
-        entry: Entry,
-        offset: int,
-        n_frames: int,
-        failure: Failure,
-        worker: str,
-        t_failed: float,
-        original: bytes,
-    ) -> bytes:
-        return encode(
-            DeadLetter(
-                run=entry.run,
-                first=entry.first + offset,
-                n_frames=n_frames,
-                reason=failure.reason,
-                error=failure.error,
-                attempts=failure.attempts,
-                worker=worker,
-                model=self.model,
-                t_failed=t_failed,
-                original=memoryview(original),
-            )
+        return ResultBlock(
+            run=run,
+            first=first,
+            n_frames=self.n_frames,
+            model=self.model,
+            t_predicted=now,
+            ours=len(t_pushed) > 0,
+            status=Array.of(status),
+            t_pushed=Array.of(t_pushed),
+            site_frame=Array.of(self.sites.structure.astype("<i4")),
+            site_atom=Array.of(self.sites.atom.astype("<i4")),
+            intensity=Array.of(self.intensity),
+            errors=Array.of(self.errors),
+            novelty=Array.of(self.novelty),
+            reasons={i: f.reason for i, f in self.failures.items()},
         )

@@ -12,11 +12,12 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 
-from stream.broker import Completion, Entry, UnpublishedModel, WorkerBroker, WorkerState
+from stream.broker import Entry, UnpublishedModel, WorkerBroker, WorkerState
 from stream.codec import Array, encode
-from stream.messages import DeadLetter, FrameBlock, ModelRecord
+from stream.messages import DeadLetter, ModelRecord
 from stream.service import run_until_stopped, say
 from stream.settings import Settings
+from workers.answer import Answer
 from workers.batcher import Batch, Job, batches
 from workers.blame import predict_alone, predict_batch
 from workers.isolation import IsolatedPredictor
@@ -121,13 +122,15 @@ class Worker:
 
     def _read_batch(self, block_s: float) -> list[Entry]:
         """Greedy: waits only while there is nothing at all."""
-        entries = self._broker.read(self.name, block_s=block_s)
         enough = self._settings.batch_atoms * BYTES_PER_ATOM
-        while entries and sum(len(e.payload) for e in entries) < enough:
-            more = self._broker.read(self.name, block_s=0)
+        entries = self._broker.read(self.name, block_s=block_s, enough_bytes=enough)
+        left = enough - sum(len(e.payload) for e in entries)
+        while entries and left > 0:
+            more = self._broker.read(self.name, block_s=0, enough_bytes=left)
             if not more:
                 break
             entries += more
+            left -= sum(len(e.payload) for e in more)
         return entries
 
     # -- predicting -------------------------------------------------------------------------------
@@ -139,10 +142,11 @@ class Worker:
                 self._bury(entry)
             jobs = [job for e in entries if e.run and (job := self._decode(e)) is not None]
             for job in (j for j in jobs if j.entry.deliveries > 1):
-                self._finish_alone(job)
+                if self._is_sound(job):
+                    self._finish_alone(job)
             first_time = [j for j in jobs if j.entry.deliveries == 1]
             for batch in batches(first_time, self._settings.batch_atoms):
-                self._finish(batch, partial(self._beat, entries))
+                self._finish(self._sound(batch), partial(self._beat, entries))
         except WorkerUnfit as error:
             self._broker.release(self.name, entries)
             self._report(str(error))
@@ -153,9 +157,24 @@ class Worker:
         try:
             return Job.of(entry)
         except BadMessage as error:
-            failure = Failure(str(error), type(error).__name__)
-            self._complete([(entry, None, Outcome.failed(entry.n_frames, failure))])
+            self._complete([Answer.unreadable(entry, error)])
             return None
+
+    def _sound(self, batch: Batch) -> Batch:
+        """The batch, without jobs whose arrays are rotten: they are answered for."""
+        try:
+            batch.joined  # noqa: B018 - joined once, for all that follows
+        except BadMessage:
+            return batch.of([job for job in batch.jobs if self._is_sound(job)])
+        return batch
+
+    def _is_sound(self, job: Job) -> bool:
+        try:
+            batches([job], 0)[0].joined  # noqa: B018
+        except BadMessage as error:
+            self._complete([Answer.unreadable(job.entry, error)])
+            return False
+        return True
 
     def _predictor(self, reference: str) -> Predictor:
         try:
@@ -164,14 +183,13 @@ class Worker:
             raise WorkerUnfit(f"{self.name}: {error}") from error
 
     def _finish(self, batch: Batch, beat: Callable[[], None]) -> None:
+        if not batch.jobs:
+            return
         try:
-            outcomes = predict_batch(batch, self._predictor(batch.model), beat)
+            outcome = predict_batch(batch, self._predictor(batch.model), beat)
         except UnknownModel as error:
-            outcomes = [Outcome.failed(n, Failure(str(error), "UnknownModel")) for n in batch.sizes]
-        self._complete(
-            [(j.entry, j.block, o) for j, o in zip(batch.jobs, outcomes, strict=True)],
-            batch.model,
-        )
+            outcome = Outcome.failed(batch.n_frames, Failure(str(error), "UnknownModel"))
+        self._complete(Answer.of_batch(batch, outcome), batch.model)
 
     def _finish_alone(self, job: Job) -> None:
         beat = partial(self._beat, [job.entry])
@@ -180,7 +198,7 @@ class Worker:
             outcome = predict_alone(job, self._isolation, self._predictor(model), beat)
         except UnknownModel as error:
             outcome = Outcome.failed(job.block.n_frames, Failure(str(error), "UnknownModel"))
-        self._complete([(job.entry, job.block, outcome)], model)
+        self._complete(Answer.each([[job]], outcome), model)
 
     def _beat(self, entries: Sequence[Entry]) -> None:
         if self._clock() >= self._next_beat:
@@ -189,30 +207,21 @@ class Worker:
 
     # -- giving back ------------------------------------------------------------------------------
 
-    def _complete(
-        self, done: Sequence[tuple[Entry, FrameBlock | None, Outcome]], reference: str = ""
-    ) -> None:
+    def _complete(self, answers: Sequence[Answer], reference: str = "") -> None:
         now = self._clock()
-        completions = [
-            Completion(
-                entry=entry,
-                result=outcome.result(entry, now, ours=block is not None),
-                dead=outcome.dead_letters(entry, block, self.name, now) if outcome.failures else (),
-                n_dead=len(outcome.failures),
-                model=outcome.model,
-            )
-            for entry, block, outcome in done
-        ]
+        completions = [answer.completion(self.name, now) for answer in answers]
         try:
-            first = self._broker.complete(self.name, completions)
+            counted = self._broker.complete(self.name, completions)
         except UnpublishedModel:
             self._publish(self._predictor(reference))
-            first = self._broker.complete(self.name, completions)
-        for (_, _, outcome), counted in zip(done, first, strict=True):
-            if counted:
-                self._frames += outcome.n_frames
-                self._sites += len(outcome.sites)
-                self._failures += len(outcome.failures)
+            counted = self._broker.complete(self.name, completions)
+        for answer, counts in zip(answers, counted, strict=True):
+            if counts:
+                self._frames += answer.outcome.n_frames
+                self._sites += len(answer.outcome.sites)
+                self._failures += len(answer.outcome.failures)
+            elif len(answer.entries) > 1:  # somebody else has some of them: each for itself
+                self._complete(answer.apart(), reference)
 
     def _publish(self, predictor: Predictor) -> None:
         manifest = predictor.manifest

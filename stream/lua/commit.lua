@@ -1,14 +1,16 @@
 #!lua flags=allow-oom
--- KEYS: writer, results, run, bytes   ARGV: epoch, watermark, then id, held bytes, id, ...
+-- KEYS: writer, results, run, bytes, then results and blocks
+-- ARGV: epoch, watermark, then id, held bytes, id, ...
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return {'fenced'} end
 local change = 0
 for i = 3, #ARGV, 2 do
   if redis.call('XDEL', KEYS[2], ARGV[i]) == 1 then change = change - tonumber(ARGV[i + 1]) end
 end
-if redis.call('EXISTS', KEYS[3]) == 1 then
+for i = 5, #KEYS, 1000 do redis.call('DEL', unpack(KEYS, i, math.min(i + 999, #KEYS))) end
+local f = redis.call('HMGET', KEYS[3], 'watermark', 'priority')
+if f[1] then
   redis.call('HINCRBY', KEYS[3], 'bytes', change)
-  local known = tonumber(redis.call('HGET', KEYS[3], 'watermark'))
-  if tonumber(ARGV[2]) > known then redis.call('HSET', KEYS[3], 'watermark', ARGV[2]) end
-  redis.call('HINCRBY', KEYS[4], redis.call('HGET', KEYS[3], 'priority'), change)
+  if tonumber(ARGV[2]) > tonumber(f[1]) then redis.call('HSET', KEYS[3], 'watermark', ARGV[2]) end
+  redis.call('HINCRBY', KEYS[4], f[2], change)
 end
 return {'ok'}

@@ -1,19 +1,39 @@
 #!lua flags=allow-oom
--- KEYS: frames, results, run, bytes, dead, models
--- ARGV: group, id, frame bytes, run name, first, n, result, frames dead, model sha, dead letters...
--- The first completion of an entry becomes its result; any later one changes nothing.
-if ARGV[9] ~= '' and redis.call('HEXISTS', KEYS[6], ARGV[9]) == 0 then return 'MODEL' end
-if redis.call('XACK', KEYS[1], ARGV[1], ARGV[2]) == 0 then return 0 end
-redis.call('XDEL', KEYS[1], ARGV[2])
-local held = #ARGV[7]
-for i = 10, #ARGV do
-  held = held + #ARGV[i]
+-- KEYS: frames, results, run, bytes, dead, models, result, blocks of frames...
+-- ARGV: group, consumer, run name, first, n, bytes of the blocks, model sha, frames dead,
+--       number of entries, their ids..., dead letters...
+-- The first completion of an entry becomes its result; any later one changes nothing. The result
+-- came ahead, to be forgotten unless kept here.
+local function refuse(why)
+  redis.call('DEL', KEYS[7])
+  return why
+end
+if ARGV[7] ~= '' and redis.call('HEXISTS', KEYS[6], ARGV[7]) == 0 then return refuse('MODEL') end
+if redis.call('EXISTS', KEYS[7]) == 0 then return 'LOST' end
+local n = tonumber(ARGV[9])
+local ids = {unpack(ARGV, 10, 9 + n)}
+if n > 1 then  -- all of them or none: those that are this consumer's are listed in their order
+  local mine = redis.call('XPENDING', KEYS[1], ARGV[1], ids[1], ids[n], 2 * n + 100, ARGV[2])
+  local found = 0
+  for _, item in ipairs(mine) do
+    if item[1] == ids[found + 1] then found = found + 1 end
+  end
+  if found < n then return refuse(0) end
+end
+if redis.call('XACK', KEYS[1], ARGV[1], unpack(ids)) == 0 then return refuse(0) end
+redis.call('XDEL', KEYS[1], unpack(ids))
+redis.call('PERSIST', KEYS[7])
+local grown = redis.call('STRLEN', KEYS[7])
+for i = 10 + n, #ARGV do
+  grown = grown + #ARGV[i]
   redis.call('XADD', KEYS[5], '*', 'b', ARGV[i])
 end
-redis.call('XADD', KEYS[2], '*', 'r', ARGV[4], 'i', ARGV[5], 'n', ARGV[6], 'z', held, 'b', ARGV[7])
-local grown = held - tonumber(ARGV[3])
-if redis.call('EXISTS', KEYS[3]) == 0 then return 1 end
+local held = string.format('%d', grown + tonumber(ARGV[6]))
+redis.call('XADD', KEYS[2], '*', 'r', ARGV[3], 'i', ARGV[4], 'n', ARGV[5], 'z', held, 'k', KEYS[7],
+  'f', table.concat(KEYS, ' ', 8))
+local priority = redis.call('HGET', KEYS[3], 'priority')
+if not priority then return 1 end
 redis.call('HINCRBY', KEYS[3], 'bytes', grown)
-redis.call('HINCRBY', KEYS[3], 'dead', ARGV[8])
-redis.call('HINCRBY', KEYS[4], redis.call('HGET', KEYS[3], 'priority'), grown)
+if ARGV[8] ~= '0' then redis.call('HINCRBY', KEYS[3], 'dead', ARGV[8]) end
+redis.call('HINCRBY', KEYS[4], priority, grown)
 return 1

@@ -38,7 +38,7 @@ def main() -> None:
 
         def predict(job: Job) -> Outcome:
             batch = Batch(model="fe-k", absorber=None, jobs=[job])
-            return predict_batch(batch, predictor, lambda: None)[0]
+            return predict_batch(batch, predictor, lambda: None)
 
         serve_isolated(predict, sys.stdin.buffer, sys.stdout.buffer)
         return

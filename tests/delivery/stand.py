@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
+from ports import free_port
 
 from edgestream.demo_command import demo_trajectory
 from edgestream.embedded import EmbeddedServer
@@ -55,7 +56,7 @@ class Stand:
 
     def __post_init__(self) -> None:
         self.out = self.folder / "out"
-        self.server = self._server(port=0).start()
+        self.server = self._server(port=free_port()).start()
         self.url = self.server.tcp_url
         self.broker = RedisBroker(self.url, SETTINGS)
 

@@ -6,6 +6,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from stream.redis_connection import RedisConnection
+
 
 def has_ended(pid: int) -> bool:
     """Whether a process is gone, or only waits to be reaped."""
@@ -23,3 +25,11 @@ def until(done: Callable[[], object], each: Callable[[], object] = lambda: None)
         assert time.monotonic() < end, "waited too long"
         each()
         time.sleep(0.005)
+
+
+def server_pid(url: str) -> int:
+    """The process that answers at an address."""
+    connection = RedisConnection(url)
+    facts = connection.command("INFO", "server").decode()
+    connection.close()
+    return int(facts.split("process_id:")[1].split()[0])

@@ -50,7 +50,7 @@ class Rig:
 
     def complete(self, *entries: Entry, by: str = "w1", **fields: Any) -> list[bool]:
         fields = {"result": b"spectra"} | fields
-        return self.broker.complete(by, [Completion(entry=e, **fields) for e in entries])
+        return self.broker.complete(by, [Completion(entries=[e], **fields) for e in entries])
 
     def held(self, run: str = "md") -> tuple[int, int]:
         """Bytes held by a run and by its priority."""

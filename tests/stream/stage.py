@@ -63,6 +63,8 @@ def result_of(entry: Entry, *, dead: Sequence[int] = (), model: str = MODEL) -> 
         n_frames=entry.n_frames,
         model=model,
         t_predicted=2.0,
+        ours=True,
+        t_pushed=Array.of(np.ones(entry.n_frames)),
         status=Array.of(np.where(lost, DEAD_LETTERED, PREDICTED).astype(np.uint8)),
         site_frame=Array.of(good.astype("<i4")),
         site_atom=Array.of(np.zeros(len(good), "<i4")),
@@ -70,11 +72,10 @@ def result_of(entry: Entry, *, dead: Sequence[int] = (), model: str = MODEL) -> 
         errors=Array.of(values / 10),
         novelty=Array.of(np.ones(len(good), np.float32)),
         reasons={int(i): "bad" for i in np.flatnonzero(lost)},
-        frames=memoryview(entry.payload),
     )
     letters = [b"letter"] * int(lost.sum())
     return Completion(
-        entry=entry, result=encode(result), dead=letters, n_dead=len(letters), model=model
+        entries=[entry], result=encode(result), dead=letters, n_dead=len(letters), model=model
     )
 
 

@@ -146,7 +146,7 @@ class Delivery(RuleBasedStateMachine):
         self.completions += 1
         result = b"by %d" % self.completions
         done = [
-            Completion(entry=e, result=e.payload + b"|" + result, dead=[b"dead"] * letters)
+            Completion(entries=[e], result=e.payload + b"|" + result, dead=[b"dead"] * letters)
             for e in batch
         ]
         for entry, first in zip(batch, self.broker.complete(worker, done), strict=True):
@@ -232,7 +232,7 @@ class Delivery(RuleBasedStateMachine):
         entries = self.broker.read("heir", block_s=0)
         while more := self.broker.read("heir", block_s=0) + self.broker.claim("heir"):
             entries += more
-        done = [Completion(entry=e, result=e.payload + b"|heir") for e in entries]
+        done = [Completion(entries=[e], result=e.payload + b"|heir") for e in entries]
         self.broker.complete("heir", done)
         self.start_a_writer()
         self.write(acknowledge=True)

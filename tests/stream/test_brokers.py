@@ -263,11 +263,12 @@ def test_a_completion_turns_a_block_into_a_result(rig: Rig) -> None:
     assert rig.complete(*rig.take()) == [True]
     (shard,) = rig.broker.shards()
     assert (shard.waiting["live"], shard.pending, shard.results) == (0, 0, 1)
-    assert rig.held() == (len(b"spectra"),) * 2
+    assert rig.held() == (len(b"frame" + b"spectra"),) * 2
     lease = rig.broker.acquire(0, "me", above=0)
     (result,) = rig.broker.results(lease, "0", block_s=0)
     assert (result.run, result.first, result.n_frames) == ("md", 0, 3)
-    assert (result.payload, result.held_bytes) == (b"spectra", 7)
+    assert (result.payload, [*result.frames]) == (b"spectra", [b"frame"])
+    assert result.held_bytes == len(b"frame" + b"spectra")
 
 
 @pytest.mark.parametrize("zombie_first", [True, False])
@@ -284,7 +285,7 @@ def test_the_first_completion_wins(rig: Rig, zombie_first: bool) -> None:
     (result_entry,) = rig.broker.results(lease, "0", block_s=0)
     assert result_entry.payload == (b"z" if zombie_first else b"h")
     assert (rig.broker.run("md").dead, len(rig.broker.dead_letters(0))) == (1, 1)
-    assert rig.held() == (1 + 4,) * 2
+    assert rig.held() == (len(b"frame") + 1 + 4,) * 2
 
 
 def test_dead_letters_are_counted_by_frame(rig: Rig) -> None:
@@ -293,7 +294,67 @@ def test_dead_letters_are_counted_by_frame(rig: Rig) -> None:
     assert rig.broker.run("md").dead == 4
     assert rig.broker.dead_letters(0) == [b"one letter", b"another"]
     assert rig.broker.shards()[0].dead == 2
-    assert rig.held() == (len(b"spectraone letteranother"),) * 2
+    assert rig.held() == (len(b"framespectraone letteranother"),) * 2
+
+
+def test_one_result_answers_several_entries(rig: Rig) -> None:
+    opened = rig.open_run()
+    for first, payload in ((0, b"a"), (2, b"bb"), (4, b"ccc")):
+        rig.push(opened, first, 2, payload)
+    done = Completion(entries=rig.take(), result=b"spectra", dead=[b"letter"], n_dead=1)
+    assert rig.broker.complete("w1", [done]) == [True]
+    assert rig.broker.complete("w1", [done]) == [False]
+    lease = rig.broker.acquire(0, "me", above=0)
+    (result,) = rig.broker.results(lease, "0", block_s=0)
+    assert (result.first, result.n_frames, [*result.frames]) == (0, 6, [b"a", b"bb", b"ccc"])
+    assert rig.held() == (result.held_bytes,) * 2 == (6 + 7 + 6,) * 2
+    rig.broker.commit(lease, "md", 6, [result])
+    assert (rig.held(), rig.broker.run("md").watermark) == ((0, 0), 6)
+
+
+def test_a_result_of_several_entries_counts_whole_or_not_at_all(rig: Rig) -> None:
+    opened = rig.open_run()
+    for i in range(3):
+        rig.push(opened, i)
+    taken = rig.take()
+    rig.complete(taken[1])
+    assert rig.broker.complete("w1", [Completion(entries=taken, result=b"all")]) == [False]
+    assert rig.broker.pending("w1") == [taken[0], taken[2]]
+    assert rig.broker.shards()[0].results == 1
+    assert rig.complete(*taken) == [True, False, True]
+
+
+def test_a_zombie_takes_no_entry_of_several_from_its_heir(rig: Rig) -> None:
+    opened = rig.open_run()
+    for i in range(2):
+        rig.push(opened, i)
+    taken = rig.take("zombie")
+    rig.wait(QUICK.claim_idle_s)
+    claimed = rig.broker.claim("heir")
+    both = Completion(entries=taken, result=b"all")
+    assert rig.broker.complete("zombie", [both]) == [False]
+    assert [e.id for e in rig.broker.pending("heir")] == [e.id for e in claimed]
+    assert rig.broker.complete("heir", [both]) == [True]
+
+
+def test_whoever_follows_sees_results_until_they_are_committed(rig: Rig) -> None:
+    broker, opened = rig.broker, rig.open_run()
+    assert broker.follow(0, broker.results_end(0), block_s=0) == []
+    rig.push(opened, 0)
+    rig.complete(*rig.take(), result=b"before")
+    start = broker.results_end(0)
+    for i in (1, 2):
+        rig.push(opened, i)
+        rig.complete(*rig.take(), result=b"spectra %d" % i)
+    for _ in range(2):
+        seen = broker.follow(0, start, block_s=0)
+        assert [(e.first, e.payload) for e in seen] == [(1, b"spectra 1"), (2, b"spectra 2")]
+    lease = broker.acquire(0, "me", above=0)
+    broker.commit(lease, "md", 2, broker.results(lease, "0", block_s=0)[:2])
+    assert [e.first for e in broker.follow(0, start, block_s=0)] == [2]
+    broker.commit(lease, "md", 3, broker.results(lease, "0", block_s=0))
+    assert broker.follow(0, start, block_s=0) == []
+    assert broker.results_end(0) == seen[-1].id
 
 
 def test_a_result_of_an_unpublished_model_changes_nothing(rig: Rig) -> None:
@@ -514,7 +575,7 @@ def test_several_completions_are_judged_one_by_one(rig: Rig) -> None:
         rig.push(opened, i)
     a, b, c = rig.take()
     rig.complete(b)
-    done = [Completion(entry=e, result=b"again") for e in (a, b, c)]
+    done = [Completion(entries=[e], result=b"again") for e in (a, b, c)]
     assert rig.broker.complete("w1", done) == [True, False, True]
 
 

@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from processes import has_ended, until
+from ports import free_port
+from processes import has_ended, server_pid, until
 
 from edgestream import embedded
 from edgestream.embedded import EmbeddedServer, find_server
@@ -34,29 +35,35 @@ def fake_server(folder: Path, version: str, name: str = "fake-server") -> Path:
 
 def test_a_server_is_up_when_it_is_started_and_gone_when_it_is_stopped() -> None:
     server = EmbeddedServer().start()
-    info = command(server, "INFO", "server")
-    assert command(server, "CONFIG", "GET", "appendonly") in (
-        {b"appendonly": b"yes"},
-        [b"appendonly", b"yes"],
-    )
+    pid = server_pid(server.url)
     server.stop()
     assert not server.socket.parent.exists()
-    assert has_ended(int(info["process_id"]))  # type: ignore[index]
+    assert has_ended(pid)
     with pytest.raises(ServerUnreachable, match="no answer from the server"):
         command(server, "PING")
     server.stop()
 
 
-def test_a_server_listens_to_this_machine_only() -> None:
+def test_only_this_user_reaches_a_server_without_a_port() -> None:
     with EmbeddedServer() as server:
+        assert command(server, "CONFIG", "GET", "port") == [b"port", b"0"]
+        assert server.socket.parent.stat().st_mode & 0o077 == 0
+        assert server.socket.stat().st_mode & 0o077 == 0
+
+
+def test_a_server_with_a_port_listens_to_this_machine_only() -> None:
+    with EmbeddedServer(port=free_port()) as server:
         tcp = RedisConnection(server.tcp_url)
         assert tcp.command("PING")
         tcp.close()
-        assert server.socket.parent.stat().st_mode & 0o077 == 0
-        assert command(server, "CONFIG", "GET", "bind") in (
-            {b"bind": b"127.0.0.1"},
-            [b"bind", b"127.0.0.1"],
-        )
+        assert command(server, "CONFIG", "GET", "bind") == [b"bind", b"127.0.0.1"]
+
+
+@pytest.mark.parametrize("kept", [True, False])
+def test_a_server_logs_only_what_it_will_keep(tmp_path: Path, kept: bool) -> None:
+    with EmbeddedServer(data_dir=tmp_path if kept else None) as server:
+        expected = [b"appendonly", b"yes" if kept else b"no"]
+        assert command(server, "CONFIG", "GET", "appendonly") == expected
 
 
 def test_a_server_does_not_outlive_a_parent_that_is_killed() -> None:
@@ -64,7 +71,8 @@ def test_a_server_does_not_outlive_a_parent_that_is_killed() -> None:
         "from edgestream.embedded import EmbeddedServer as S\n"
         "from stream.redis_connection import RedisConnection as C\n"
         "s = S().start()\n"
-        "print(C(s.url).command('INFO', 'server')['process_id'], s.socket.parent, flush=True)\n"
+        "facts = C(s.url).command('INFO', 'server').decode()\n"
+        "print(facts.split('process_id:')[1].split()[0], s.socket.parent, flush=True)\n"
         "input()\n"
     )
     with subprocess.Popen(
@@ -80,7 +88,7 @@ def test_a_server_does_not_outlive_a_parent_that_is_killed() -> None:
 
 def test_a_server_that_is_killed_leaves_no_guard_behind() -> None:
     with EmbeddedServer() as server:
-        pid = int(command(server, "INFO", "server")["process_id"])  # type: ignore[index]
+        pid = server_pid(server.url)
         os.kill(pid, signal.SIGKILL)
         assert server._process is not None
         server._process.wait(timeout=20)
@@ -110,7 +118,10 @@ def test_two_servers_never_share_a_data_folder(
 
 
 def test_a_server_that_cannot_start_says_why(tmp_path: Path) -> None:
-    with EmbeddedServer() as first, pytest.raises(ServerUnreachable, match=r"did not start: .+"):
+    with (
+        EmbeddedServer(port=free_port()) as first,
+        pytest.raises(ServerUnreachable, match=r"did not start: .+"),
+    ):
         EmbeddedServer(port=first.port).start()
 
 

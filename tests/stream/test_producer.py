@@ -56,7 +56,7 @@ def producer_of(broker: MemoryBroker, clock: Clock, **options: object) -> Produc
 def drain(broker: MemoryBroker) -> list[FrameBlock]:
     """Everything in the stream, put on disk at once."""
     entries = broker.read("w", block_s=0)
-    broker.complete("w", [Completion(entry=e, result=b"") for e in entries])
+    broker.complete("w", [Completion(entries=[e], result=b"") for e in entries])
     lease = broker.acquire(0, "me", above=0)
     for result in broker.results(lease, "0", block_s=0):
         broker.commit(lease, "md", result.first + result.n_frames, [result])

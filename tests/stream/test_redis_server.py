@@ -220,9 +220,8 @@ def test_a_strange_address_is_refused(url: str) -> None:
         RedisBroker(url)
 
 
-def test_a_password_is_not_shown(bundled_server: EmbeddedServer) -> None:
-    url = f"redis://:secret@127.0.0.1:{bundled_server.port + 0}"
-    broker = RedisBroker(url.replace(str(bundled_server.port), "1"))
+def test_a_password_is_not_shown() -> None:
+    broker = RedisBroker("redis://:secret@127.0.0.1:1")
     with pytest.raises(ServerUnreachable) as caught:
         broker.check_version()
     broker.close()

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import msgspec
@@ -12,8 +13,17 @@ from hypothesis.extra.numpy import array_shapes, arrays
 
 from stream.broker import Entry
 from stream.codec import DTYPES, MAGIC, PROTOCOL_VERSION, Array, decode, encode
-from stream.messages import DeadLetter, FrameBlock, ModelRecord, ResultBlock, check_run_name
-from workers.batcher import Job
+from stream.messages import (
+    DeadLetter,
+    FrameBlock,
+    ModelRecord,
+    ResultBlock,
+    check_run_name,
+    join_sites,
+    join_structures,
+    join_times,
+)
+from workers.batcher import Batch, Job, batches
 from xas.errors import BadMessage, NewerProtocol, RunRefused
 from xas.structure import Sites, StructureBatch
 
@@ -39,8 +49,12 @@ def envelope(body: Any, *, magic: Any = MAGIC, version: Any = PROTOCOL_VERSION) 
     return msgspec.msgpack.encode([magic, version, "FrameBlock", body])
 
 
-def open_job(payload: bytes) -> Job:
-    return Job.of(Entry(stream="s", id="1", run="md", first=4, n_frames=3, payload=payload))
+def open_batch(payload: bytes) -> Batch:
+    """A block in the eyes of a worker, its arrays looked at."""
+    entry = Entry(stream="s", id="1", run="md", first=4, n_frames=3, payload=payload)
+    (batch,) = batches([Job.of(entry)], 0)
+    assert batch.joined
+    return batch
 
 
 @given(st.sampled_from(DTYPES).flatmap(lambda d: arrays(np.dtype(d), array_shapes(min_side=0))))
@@ -123,10 +137,11 @@ def test_flipped_bytes_are_a_bad_message_or_a_consistent_block(data: Any) -> Non
     for _ in range(data.draw(st.integers(1, 4))):
         payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(st.integers(0, 255))
     try:
-        job = open_job(bytes(payload))
+        batch = open_batch(bytes(payload))
     except BadMessage:
         return
-    assert len(job.structures) == len(job.block.frame_times()) == 3
+    (job,) = batch.jobs
+    assert len(batch.joined[0]) == len(job.block.frame_times()) == 3
     assert len([*job.frames()]) == 3
 
 
@@ -213,7 +228,44 @@ LIES = {
 @pytest.mark.parametrize("lie", LIES)
 def test_a_block_that_lies_is_a_bad_message(lie: str) -> None:
     with pytest.raises(BadMessage):
-        open_job(encode(frames(**LIES[lie])))
+        open_batch(encode(frames(**LIES[lie])))
+
+
+@given(st.lists(st.integers(1, 4), min_size=1, max_size=5), st.data())
+def test_joined_blocks_are_their_structures_end_to_end(sizes: list[int], data: Any) -> None:
+    blocks, parts, first = [], [], 0
+    for n in sizes:
+        plain = iron_oxides(n, first=first)
+        cells = np.full((n, 3, 3), float(n)) if data.draw(st.booleans()) else None
+        pbc = None if cells is None else np.ones((n, 3), dtype=bool)
+        parts.append(replace(plain, cells=cells, pbc=pbc))
+        site = Sites(np.arange(n), np.arange(n) % 2)
+        blocks.append(
+            FrameBlock.of(parts[-1], run="a", first=first, model="m", t_pushed=0.0, sites=site)
+        )
+        first += n
+    joined, expected = join_structures(blocks), StructureBatch.concatenate(parts)
+    for name in ("numbers", "positions", "offsets", "cells", "pbc"):
+        np.testing.assert_array_equal(getattr(joined, name), getattr(expected, name))
+    sites = join_sites(blocks)
+    assert sites is not None
+    np.testing.assert_array_equal(sites.structure, np.arange(first))
+    np.testing.assert_array_equal(sites.atom, np.concatenate([np.arange(n) % 2 for n in sizes]))
+    np.testing.assert_array_equal(join_times(blocks), np.arange(first))
+
+
+@pytest.mark.parametrize("honest_first", [True, False])
+@pytest.mark.parametrize("lie", sorted({*LIES} - {"another run", "another index"}))
+def test_a_lie_is_found_among_honest_blocks(lie: str, honest_first: bool) -> None:
+    blocks = [frames(), frames(**LIES[lie])]
+    with pytest.raises(BadMessage):
+        join(blocks if honest_first else blocks[::-1])
+
+
+def join(blocks: list[FrameBlock]) -> None:
+    join_structures(blocks)
+    join_sites(blocks)
+    join_times(blocks)
 
 
 @pytest.mark.parametrize("name", ["a", "md-300K", "_x", "A.b_c-9", "x" * 64])

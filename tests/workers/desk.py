@@ -67,6 +67,12 @@ class Desk:
             clock=self.clock,
         )
 
+    def work(self) -> None:
+        """One worker, until nothing is left."""
+        worker = self.worker()
+        while worker.step(0):
+            pass
+
     def open(self, model: str) -> Opened:
         if model not in self.opened:
             self.opened[model] = self.broker.open_run(

@@ -22,7 +22,7 @@ def main(bundle: str, once: str) -> None:
     predictor = Predictor(open_bundle(Path(bundle)))
 
     def predict(job: Job) -> Outcome:
-        numbers = set(job.structures.numbers.tolist())
+        numbers = set(job.block.structures().numbers.tolist())
         if KILLS in numbers:
             os.kill(os.getpid(), signal.SIGKILL)
         if HANGS in numbers:
@@ -33,7 +33,7 @@ def main(bundle: str, once: str) -> None:
             Path(once).touch()
             os._exit(9)
         batch = Batch(model=job.block.model, absorber=job.block.absorber, jobs=[job])
-        return predict_batch(batch, predictor, lambda: None)[0]
+        return predict_batch(batch, predictor, lambda: None)
 
     serve_isolated(predict, sys.stdin.buffer, sys.stdout.buffer)
 

@@ -12,10 +12,12 @@ from clocks import Clock
 from desk import Cursed, Desk, moved, with_element
 
 from stream.broker import Completion, Entry
-from stream.codec import decode, encode
+from stream.codec import Array, decode, encode
 from stream.memory_broker import MemoryBroker
 from stream.messages import FrameBlock, ModelRecord
 from stream.settings import Settings
+from workers.answer import Answer
+from workers.batcher import Job, batches
 from workers.predictor import Predictor
 from workers.worker import MODELS_KEPT, Models
 from xas.errors import BadModel, ServerUnreachable, WorkerUnfit
@@ -41,8 +43,12 @@ def test_frames_become_the_spectra_of_the_model(desk: Desk, predictor: Predictor
     np.testing.assert_allclose(
         desk.intensity(), predictor.predict(frames).intensity, atol=1e-6, rtol=0
     )
-    assert desk.results()[1].model == predictor.bundle.sha256
-    assert bytes(desk.results()[0].frames) == encode(first_block(frames))
+    (result,) = desk.results()
+    assert (result.model, result.ours) == (predictor.bundle.sha256, True)
+    assert result.t_pushed.view("<f8", -1).tolist() == [0.0] * 9
+    lease = desk.broker.acquire(0, "me", above=0)
+    (entry,) = desk.broker.results(lease, "0", block_s=0)
+    assert entry.frames[0] == encode(first_block(frames))
     assert desk.broker.shards()[0].pending == 0
 
 
@@ -62,17 +68,67 @@ def test_the_writer_learns_the_model_with_its_first_result(
     np.testing.assert_array_equal(record.energy.view("<f8", -1), predictor.energy)
 
 
-def test_a_batch_takes_what_there_is_up_to_its_atoms(desk: Desk, predictor: Predictor) -> None:
-    cursed = desk.predictors["tiny"] = Cursed(predictor)
+def test_a_batch_takes_what_there_is_up_to_its_atoms(desk: Desk) -> None:
     for i in range(40):
         desk.push(iron_oxides(1, first=i))
+    jobs = [Job.of(entry) for entry in desk.broker.read("w", block_s=0)]
+    found = batches(jobs, 40)
+    assert [job for batch in found for job in batch.jobs] == jobs
+    atoms = [sum(job.n_atoms for job in batch.jobs) for batch in found]
+    assert max(atoms) <= 40
+    assert min(atoms[:-1]) > 40 - 5, "filled as far as a frame fits"
+
+
+def test_a_read_brings_about_a_batch(desk: Desk, predictor: Predictor) -> None:
+    cursed = desk.predictors["tiny"] = Cursed(predictor)
+    desk.broker.settings = replace(SETTINGS, batch_atoms=100)
+    for i in range(40):
+        desk.push(iron_oxides(10, first=i))
+    desk.work()
+    assert desk.status() == [1] * 400
+    assert max(cursed.calls) <= 40
+
+
+def test_live_frames_of_one_run_are_answered_together(desk: Desk) -> None:
+    for i in range(12):
+        desk.push(iron_oxides(1, first=i), "other" if i == 5 else "tiny")
+    desk.broker.settings = replace(SETTINGS, batch_atoms=10_000)
     desk.worker().step(0)
-    assert sum(cursed.calls) == 40
-    atoms, sizes = 40, cursed.calls
-    assert len(sizes) > 1
-    ends = iron_oxides(40).offsets[np.cumsum([0, *sizes])]
-    assert (np.diff(ends) <= atoms).all()
-    assert (np.diff(ends)[:-1] > atoms - 5).all(), "filled as far as a frame fits"
+    assert [(r.first, r.n_frames) for r in desk.results("tiny")] == [(0, 11)]
+    assert desk.status("other") == [1]
+
+
+def test_entries_that_others_have_too_are_answered_one_by_one(desk: Desk) -> None:
+    for i in range(4):
+        desk.push(iron_oxides(1, first=i))
+    desk.broker.settings = replace(SETTINGS, batch_atoms=10_000)
+    complete = desk.broker.complete
+
+    def robbed(consumer: str, completions: list[Completion]) -> list[bool]:
+        """Another worker has the second entry by now, and answers it."""
+        desk.broker.complete = complete  # type: ignore[method-assign]
+        entry = completions[0].entries[1]
+        result = Answer.unreadable(entry, BadModel("robbed")).completion("thief", 0.0)
+        assert complete("thief", [result]) == [True]
+        return complete(consumer, completions)
+
+    desk.broker.complete = robbed  # type: ignore[assignment, method-assign]
+    desk.worker().step(0)
+    assert desk.status() == [1, 2, 1, 1]
+
+
+def test_a_rotten_block_spoils_no_other(desk: Desk) -> None:
+    frames = iron_oxides(6)
+    desk.push(frames[:3])
+    rotten = msgspec.structs.replace(
+        FrameBlock.of(frames[3:5], run="run-tiny", first=3, model="tiny", t_pushed=0.0),
+        numbers=Array.of(np.zeros(5, dtype=np.uint8)),
+    )
+    desk.push_bytes(encode(rotten), 2)
+    desk.push(frames[5:])
+    desk.broker.settings = replace(SETTINGS, batch_atoms=10_000)
+    desk.worker().step(0)
+    assert desk.status() == [1, 1, 1, 2, 2, 1]
 
 
 def test_a_block_above_the_bound_is_a_batch_of_its_own(desk: Desk) -> None:
@@ -86,7 +142,7 @@ def test_models_and_absorbers_are_not_mixed(desk: Desk, predictor: Predictor) ->
     desk.push(frames[:2], "tiny")
     desk.push(frames[2:4], "other")
     desk.push(frames[4:], "tiny", sites=Sites(np.array([0, 1]), np.array([0, 0])))
-    desk.worker().step(0)
+    desk.work()
     assert desk.status("tiny") == [1] * 4
     assert desk.status("other") == [1] * 2
     assert {r.model for r in desk.results("tiny")} == {predictor.bundle.sha256}
@@ -203,7 +259,7 @@ def test_bytes_that_nobody_can_read_are_one_dead_letter(desk: Desk) -> None:
 
 
 def test_a_message_of_a_newer_protocol_is_a_dead_letter(desk: Desk) -> None:
-    desk.push_bytes(msgspec.msgpack.encode(["edgestream", 2, "FrameBlock", {"n": 1}]))
+    desk.push_bytes(msgspec.msgpack.encode(["edgestream", 99, "FrameBlock", {"n": 1}]))
     desk.worker().step(0)
     (letter,) = desk.dead()
     assert letter.error == "NewerProtocol"
@@ -273,8 +329,8 @@ def test_a_reply_that_was_lost_is_asked_for_again(desk: Desk) -> None:
     desk.push(iron_oxides(2))
     read, complete = desk.broker.read, desk.broker.complete
 
-    def lost_read(consumer: str, *, block_s: float) -> list[Entry]:
-        read(consumer, block_s=block_s)
+    def lost_read(consumer: str, **how: float) -> list[Entry]:
+        read(consumer, **how)
         desk.broker.read = read  # type: ignore[method-assign]
         raise ServerUnreachable("gone")
 
@@ -284,7 +340,7 @@ def test_a_reply_that_was_lost_is_asked_for_again(desk: Desk) -> None:
         raise ServerUnreachable("gone")
 
     worker = desk.worker()
-    desk.broker.read = lost_read  # type: ignore[method-assign]
+    desk.broker.read = lost_read  # type: ignore[assignment, method-assign]
     with pytest.raises(ServerUnreachable):
         worker.step(0)
     assert worker.step(0) == 1
@@ -316,7 +372,7 @@ def test_a_failing_batch_sends_signs_of_life(
         heartbeat(consumer, entries)
 
     desk.broker.heartbeat = watched  # type: ignore[assignment, method-assign]
-    desk.worker().step(0)
+    desk.work()
     assert stolen == []
     assert desk.status() == [1, 1, 1, 2, 1, 1, 1, 1, 1]
 
