@@ -75,6 +75,10 @@ class Producer:
         Raises Fenced when another producer took over, RunRefused when the run is sealed, and
         RunForgotten when the server lost frames that it had accepted: push again from its index.
         """
+        if structures.n_atoms <= self._settings.block_atoms:
+            if len(structures):
+                self._push_block(structures, times, sites)
+            return
         for part in _blocks(structures, self._settings.block_atoms):
             self._push_block(
                 structures[part],
@@ -141,21 +145,31 @@ class Producer:
     def _patiently(
         self, call: Callable[[], int | None], *, full_is_final: bool = False
     ) -> int | None:
+        try:
+            return call()  # as a rule
+        except Retry as error:
+            return self._try_again(call, error, full_is_final=full_is_final)
+
+    def _try_again(
+        self, call: Callable[[], int | None], error: Retry, *, full_is_final: bool
+    ) -> int | None:
         trouble = Patience(f"run {self.run!r}", self._sleep, self._tell)
         quiet = Patience(self.run, self._sleep, lambda _: None, longest_s=FULL_PAUSE_S)
         forgotten = False
         while True:
+            if isinstance(error, RunForgotten):
+                forgotten = True
+            elif isinstance(error, Backpressure):
+                # a full run is the system at work, not trouble: wait without a word
+                self._wait(quiet, error, final=full_is_final)
+            else:
+                self._wait(trouble, error)
             try:
                 if forgotten:
                     self._opened, forgotten = self._open(self.run), False
                 answer = call()
-            except RunForgotten:
-                forgotten = True
-            except Backpressure as error:
-                # a full run is the system at work, not trouble: wait without a word
-                self._wait(quiet, error, final=full_is_final)
-            except Retry as error:
-                self._wait(trouble, error)
+            except Retry as again:
+                error = again
             else:
                 trouble.over()
                 return answer

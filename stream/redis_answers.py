@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -97,8 +97,32 @@ def text(value: bytes | str) -> str:
     return value.decode() if isinstance(value, bytes) else value
 
 
-def entry_from(stream: str, item: Any, deliveries: int = 1) -> Entry:
-    """An entry without its payload; one that nobody pushed through us has no run and is buried."""
+class Located(NamedTuple):
+    """What an entry says: which frames, and where their block is."""
+
+    id: str
+    run: str
+    first: int
+    n_frames: int
+    key: str
+    foreign: bytes
+
+    def entry(self, stream: str, payload: bytes | None, deliveries: int) -> Entry:
+        """With the block, where it is still there."""
+        return Entry(
+            stream=stream,
+            id=self.id,
+            run=self.run,
+            first=self.first,
+            n_frames=self.n_frames,
+            payload=payload or self.foreign,
+            deliveries=deliveries,
+            key=self.key,
+        )
+
+
+def located(stream: str, item: Any) -> Located:
+    """Read an entry; one that nobody pushed through us has no run and is buried."""
     entry_id, flat = item
     fields = as_dict(flat)
     try:
@@ -108,27 +132,13 @@ def entry_from(stream: str, item: Any, deliveries: int = 1) -> Entry:
         if first < 0 or not 0 < n <= MAX_FRAMES or not key.startswith(_block_prefix(stream)):
             raise ValueError
     except (KeyError, ValueError, RunRefused):
-        run, first, n, key = "", 0, 0, ""
-    return Entry(
-        stream=stream,
-        id=text(entry_id),
-        run=run,
-        first=first,
-        n_frames=n,
-        payload=b"" if key else _foreign_bytes(flat),
-        deliveries=deliveries,
-        key=key,
-    )
+        return Located(text(entry_id), "", 0, 0, "", b"\n".join(flat or ()))
+    return Located(text(entry_id), run, first, n, key, b"")
 
 
 def _block_prefix(stream: str) -> str:
     """How the keys of a stream's own blocks begin; a stranger must not name any others."""
     return stream.split(":frames")[0] + ":f:"
-
-
-def _foreign_bytes(flat: Any) -> bytes:
-    """What somebody else put into an entry, for its dead letter."""
-    return b"\n".join(flat or ())
 
 
 def result_from(item: Any) -> ResultEntry:

@@ -46,7 +46,7 @@ from stream.redis_answers import (
     check_answer,
     check_lease,
     completion_args,
-    entry_from,
+    located,
     result_from,
     run_state_from,
     text,
@@ -189,17 +189,17 @@ class RedisBroker:
         except NoSuchGroup:
             self._create_groups()
             return self._read_group(consumer, priorities, after, n_entries, block_s)
-        return self._with_payloads(
-            [entry_from(text(stream), item) for stream, items in answer or () for item in items]
-        )
+        return [e for stream, items in answer or () for e in self._entries(text(stream), items)]
 
-    def _with_payloads(self, entries: list[Entry]) -> list[Entry]:
-        payloads = self._values([e.key for e in entries if e.key])
-        kept = iter(payloads)
-        return [replace(e, payload=next(kept) or b"") if e.key else e for e in entries]
+    def _entries(self, stream: str, items: Sequence[Any], deliveries: int = 1) -> list[Entry]:
+        """Entries with their payloads, which are asked for together."""
+        found = [located(stream, item) for item in items]
+        payloads = iter(self._values([f.key for f in found if f.key]))
+        return [f.entry(stream, next(payloads) if f.key else None, deliveries) for f in found]
 
     def _values(self, keys: Sequence[str]) -> list[bytes | None]:
-        return self._server.commands([("GET", key) for key in keys])
+        values: list[bytes | None] = self._server.command("MGET", *keys) if keys else []
+        return values
 
     def _create_groups(self) -> None:
         for priority in PRIORITIES:
@@ -213,7 +213,7 @@ class RedisBroker:
         for priority in PRIORITIES:
             for stream in self._frame_streams(priority):
                 claimed += self._claim_stream(stream, consumer, idle_ms)
-        return self._with_payloads(claimed)
+        return claimed
 
     def _claim_stream(self, stream: str, consumer: str, idle_ms: int) -> list[Entry]:
         cursor: Any = "0-0"
@@ -228,7 +228,7 @@ class RedisBroker:
             self._create_groups()
             return []
         # claiming counts as a delivery: whoever had it before did not finish it
-        return [entry_from(stream, item, deliveries=2) for item in items if item[1]]
+        return self._entries(stream, [item for item in items if item[1]], deliveries=2)
 
     def heartbeat(self, consumer: str, entries: Sequence[Entry]) -> None:
         """See WorkerBroker."""

@@ -72,7 +72,7 @@ class ServerSocket:
         return [self._answer() for _ in lines]
 
     def _send(self, pieces: list[bytes | memoryview]) -> None:
-        if len(pieces) == 1 or not self._plain:
+        if not self._plain or sum(map(len, pieces)) <= LARGE:
             self._socket.sendall(b"".join(pieces))
             return
         views = [memoryview(piece) for piece in pieces if len(piece)]
@@ -97,7 +97,10 @@ class ServerSocket:
 
 
 def _pieces(words: Line) -> list[bytes | memoryview]:
-    if not any(isinstance(w, bytes | memoryview) and len(w) > LARGE for w in words):
+    for word in words:
+        if isinstance(word, (bytes, memoryview)) and len(word) > LARGE:
+            break
+    else:
         return [hiredis.pack_command(tuple(words))]  # type: ignore[arg-type]
     pieces: list[bytes | memoryview] = [b"*%d\r\n" % len(words)]
     for word in words:

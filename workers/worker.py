@@ -118,20 +118,9 @@ class Worker:
             if claimed:
                 self._next_claim = 0.0
                 return claimed
-        return self._read_batch(block_s)
-
-    def _read_batch(self, block_s: float) -> list[Entry]:
-        """Greedy: waits only while there is nothing at all."""
+        # one read, greedy: who went on reading what arrives meanwhile would keep the first waiting
         enough = self._settings.batch_atoms * BYTES_PER_ATOM
-        entries = self._broker.read(self.name, block_s=block_s, enough_bytes=enough)
-        left = enough - sum(len(e.payload) for e in entries)
-        while entries and left > 0:
-            more = self._broker.read(self.name, block_s=0, enough_bytes=left)
-            if not more:
-                break
-            entries += more
-            left -= sum(len(e.payload) for e in more)
-        return entries
+        return self._broker.read(self.name, block_s=block_s, enough_bytes=enough)
 
     # -- predicting -------------------------------------------------------------------------------
 
