@@ -6,20 +6,19 @@ and one line an option: that is all that makes the file long.
 
 from __future__ import annotations
 
-import os
 import sys
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated
 
 import typer
 
 from edgestream.model_commands import models_app
+from edgestream.ending import end_well
 from edgestream.options import (
     Absorber,
     AsJson,
     Device,
     Every,
-    FollowParent,
     Model,
     Models,
     NoStructures,
@@ -43,7 +42,7 @@ from edgestream.options import (
     spec_of,
     trajectory_of,
 )
-from xas.errors import EdgestreamError, Reject, ServerUnreachable
+from xas.errors import Reject
 
 app = typer.Typer(
     name="edgestream",
@@ -83,38 +82,11 @@ def options(
 
 
 def main() -> None:
-    """Run the command line; one line on standard error and an exit code for every known error."""
+    """Run the command line."""
     debug = "--debug" in sys.argv
     if debug:
         sys.argv.remove("--debug")
-    try:
-        app(standalone_mode=True)
-    except EdgestreamError as error:
-        if debug:
-            raise
-        fail(error)
-    except KeyboardInterrupt:
-        raise SystemExit(130) from None
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        raise SystemExit(0) from None
-    except Exception as error:
-        if debug:
-            raise
-        name = type(error).__name__
-        fail(EdgestreamError(f"a defect ({name}: {error}); --debug shows where: please report it"))
-
-
-def fail(error: EdgestreamError) -> NoReturn:
-    """Say it in one line and end with its exit code."""
-    line = " ".join(str(error).split())
-    if isinstance(error, ServerUnreachable):
-        line = (
-            line.rstrip(".")
-            + "; start one: edgestream serve --out DIR, or name one that runs: --redis-url URL"
-        )
-    print(f"edgestream: {line}", file=sys.stderr)  # noqa: T201
-    raise SystemExit(error.exit_code)
+    end_well(lambda: app(standalone_mode=True), debug=debug)
 
 
 @app.command()
@@ -268,13 +240,12 @@ def worker(
     models: Models = None,
     name: Annotated[str, typer.Option(help="Name in the status.")] = "worker",
     set_: Set = None,
-    follow_parent: FollowParent = False,
 ) -> None:
     """Predict frames from a server until stopped; SIGTERM finishes the batch in hand.
 
     As many as you like, on any host that reaches the server. A server that is away is waited for.
     """
-    from edgestream.services import run_worker
+    from edgestream.worker_process import run_worker
 
     run_worker(
         server_url(redis_url),
@@ -282,16 +253,8 @@ def worker(
         models=models,
         name=name,
         settings=settings_of(set_),
-        follow_parent=follow_parent,
+        follow_parent=False,
     )
-
-
-@app.command(hidden=True)
-def isolated(device: Device = "cpu", models: Models = None) -> None:
-    """Predict single frames from standard input: the child in which a worker tries suspects."""
-    from edgestream.services import run_isolated
-
-    run_isolated(device=device, models=models)
 
 
 @app.command()
@@ -300,21 +263,20 @@ def writer(
     redis_url: Url = None,
     shard: Annotated[int, typer.Option(help="Which shard of the service.")] = 0,
     set_: Set = None,
-    follow_parent: FollowParent = False,
 ) -> None:
     """Write results from a server into files until stopped; only one writer a shard is let in.
 
     Nothing is acknowledged before it is on disk. Stopped or killed, the next writer of the same
     folder goes on.
     """
-    from edgestream.services import run_writer
+    from edgestream.writer_process import run_writer
 
     run_writer(
         server_url(redis_url),
         out,
         shard=shard,
         settings=settings_of(set_),
-        follow_parent=follow_parent,
+        follow_parent=False,
     )
 
 

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from edgestream.embedded import EmbeddedServer
+from edgestream.settings_words import DEFAULTS, settings_as_options
 from stream.redis_broker import RedisBroker
 from stream.service import say
 from stream.settings import Settings
 from stream.supervisor import Supervisor, cores
 from xas.errors import Reject, Retry
 
-DEFAULTS = Settings()
 OTHERS_GRACE_S = 1.5
 
 
@@ -125,8 +125,8 @@ class LocalService:
         self._supervisor.add(f"worker {number}", [*command, "--name", f"w{number}"])
 
     def _command(self, role: str) -> list[str]:
-        command = [sys.executable, "-m", "edgestream", role, "--redis-url", self.url]
-        return [*command, "--follow-parent", *settings_as_options(self.options.settings)]
+        command = [sys.executable, "-m", "edgestream.child", role, "--redis-url", self.url]
+        return [*command, *settings_as_options(self.options.settings)]
 
     def watch(self) -> None:
         """Start again who died; raise where a part cannot be kept running."""
@@ -180,28 +180,3 @@ class LocalService:
 
 class ServiceFailed(Retry):
     """The server, a worker or the writer cannot be kept running; its last words say why."""
-
-
-def settings_as_options(settings: Settings) -> Sequence[str]:
-    """What differs from the defaults, as ``--set name=value``."""
-    changed = (
-        (f.name, getattr(settings, f.name))
-        for f in fields(settings)
-        if getattr(settings, f.name) != getattr(DEFAULTS, f.name)
-    )
-    return [word for name, value in changed for word in ("--set", f"{name}={value}")]
-
-
-def settings_from_options(words: Sequence[str]) -> Settings:
-    """The inverse; Reject names the settings there are."""
-    kinds = {name: type(getattr(DEFAULTS, name)) for name in (f.name for f in fields(Settings))}
-    values: dict[str, float] = {}
-    for word in words:
-        name, _, text = word.partition("=")
-        try:
-            values[name] = kinds[name](text)
-        except (KeyError, ValueError):
-            raise Reject(
-                f"--set {word!r}: takes NAME=NUMBER with a name of {', '.join(kinds)}"
-            ) from None
-    return Settings(**values)  # type: ignore[arg-type]

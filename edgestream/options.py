@@ -59,9 +59,6 @@ Set = Annotated[
         help="A setting of the service, e.g. lease_s=30 (a wrong name lists all).",
     ),
 ]
-FollowParent = Annotated[
-    bool, typer.Option("--follow-parent", hidden=True, help="Stop when standard input ends.")
-]
 Absorber = Annotated[
     str | None,
     typer.Option(help="Element (Fe) or atom indices (0,17). Default: the model's element."),
@@ -110,7 +107,7 @@ def require_workers(workers: int | None, redis_url: str | None) -> None:
 
 def settings_of(words: list[str] | None) -> Settings:
     """Settings with what ``--set`` changes."""
-    from edgestream.local import settings_from_options
+    from edgestream.settings_words import settings_from_options
 
     return settings_from_options(words or [])
 

@@ -16,15 +16,14 @@ from edgestream.feeding import Opened, Trajectory, feed, require_absorber
 from edgestream.local import LocalService, ServiceOptions
 from edgestream.models import open_store
 from edgestream.progress import Progress
-from edgestream.watcher import Watcher
+from edgestream.watcher import ADOPTION_TIMEOUT_S, Watcher, nobody_writes, require_taken_on
 from stream.messages import RunSpec, check_run_name
 from stream.producer import Producer
 from stream.result_file.reader import RunFile
 from stream.service import StopSignal
 from xas.edges import atomic_number
-from xas.errors import BadTrajectory, OutputExists, Reject, Retry, RunRefused
+from xas.errors import BadTrajectory, OutputExists, Reject, RunRefused
 
-ADOPTION_TIMEOUT_S = 30.0
 SAMPLED_ROWS = 10_000
 
 
@@ -96,7 +95,8 @@ def run_trajectory(request: RunRequest, progress: Progress, stop: StopSignal) ->
             tell=progress.tell,
             sleep=watcher.sleep,
         )
-        producer.next_index = adopted_index(service, producer, stop)
+        if request.resume:  # only its file knows how far the run has come
+            producer.next_index = adopted_index(service, producer, stop)
         skipped = producer.next_index
         if skipped:
             progress.tell(f"run {request.run!r}: {skipped} frames are there; going on")
@@ -109,6 +109,8 @@ def run_trajectory(request: RunRequest, progress: Progress, stop: StopSignal) ->
             complete = feed(opened, trajectory, producer, stop, watcher.look)
         except BadTrajectory as error:
             fault, complete = str(error), False
+        if stop.is_set() and producer.next_index == 0:
+            raise KeyboardInterrupt
         if stop.is_set():
             progress.tell("stopping: what was accepted is finished first; --resume goes on later")
         sealed = producer.seal(interrupted=not complete)
@@ -157,14 +159,10 @@ def adopted_index(service: LocalService, producer: Producer, stop: StopSignal) -
             raise KeyboardInterrupt
         service.watch()
         state = service.broker.run(producer.run)
-        if state is not None and state.refusal:
-            raise RunRefused(state.refusal)
-        if state is not None and state.file:
+        if state is not None and require_taken_on(state):
             return max(state.next_index, producer.next_index)
         time.sleep(0.01)
-    raise Retry(
-        f"run {producer.run!r}: no writer takes it on; start one: edgestream writer --out DIR"
-    )
+    raise nobody_writes(producer.run)
 
 
 def summarise(path: Path, seconds: float, new_frames: int) -> Summary:

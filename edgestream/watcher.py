@@ -9,11 +9,24 @@ from edgestream.local import LocalService
 from edgestream.progress import Progress
 from stream.broker import RunState
 from stream.service import Patience, StopSignal
-from xas.errors import Retry, ServerUnreachable
+from xas.errors import Retry, RunRefused, ServerUnreachable
 
 POLL_S = 0.05
 LOOK_S = 0.25
+ADOPTION_TIMEOUT_S = 30.0
 PATIENCE_S = 600.0  # with a server that is away, as long as a producer has by default
+
+
+def require_taken_on(state: RunState) -> bool:
+    """Whether a writer has the run; RunRefused in its own words where it will not have it."""
+    if state.refusal:
+        raise RunRefused(state.refusal)
+    return bool(state.file)
+
+
+def nobody_writes(run: str) -> Retry:
+    """Where no writer ever came."""
+    return Retry(f"run {run!r}: no writer takes it on; start one: edgestream writer --out DIR")
 
 
 class Watcher:
@@ -29,7 +42,7 @@ class Watcher:
         self._service, self._run = service, run
         self._progress, self._stop = progress, stop
         self._trouble = Patience(f"run {run!r}", time.sleep, progress.tell, longest_s=1.0)
-        self._next = 0.0
+        self._next, self._adoption_end = 0.0, time.monotonic() + ADOPTION_TIMEOUT_S
         self._said_no_worker = False
 
     def look(self) -> None:
@@ -39,7 +52,10 @@ class Watcher:
         self._next = time.monotonic() + LOOK_S
         self._service.watch()
         with suppress(ServerUnreachable):  # the producer meets it too, waits, and says so
-            self.show(self.state())
+            state = self.state()
+            self.show(state)
+            if not require_taken_on(state) and time.monotonic() > self._adoption_end:
+                raise nobody_writes(self._run)
             self._require_workers()
 
     def sleep(self, seconds: float) -> None:

@@ -57,6 +57,7 @@ from stream.server_socket import Line, Word
 from stream.settings import Settings
 from xas.errors import Fenced
 
+LIVE_READS = 100  # without a live frame, after which bulk is read in whole batches again
 CLAIMED_ENTRIES = 16
 MAX_ENTRIES = 256  # of one read, and of one completion
 RESULT_ENTRIES = 128
@@ -72,6 +73,7 @@ class RedisBroker:
         self.settings = settings or Settings()
         self._server = RedisConnection(url)
         self._name, self._numbers = uuid.uuid4().hex, count()
+        self._reads_since_live = LIVE_READS
         self._entry_bytes = dict.fromkeys(PRIORITIES, ENOUGH_BYTES)
 
     def close(self) -> None:
@@ -157,10 +159,15 @@ class RedisBroker:
         self, consumer: str, *, block_s: float, enough_bytes: int = ENOUGH_BYTES
     ) -> list[Entry]:
         """See WorkerBroker."""
+        self._reads_since_live += 1
         for priority in PRIORITIES:
             n = min(max(1, enough_bytes // self._entry_bytes[priority]), MAX_ENTRIES)
+            if priority == "bulk" and self._reads_since_live < LIVE_READS:
+                n = 1  # where live frames come, none waits behind more than one block of bulk
             entries = self._read_group(consumer, [priority], ">", n)
             if entries:
+                if priority == "live":
+                    self._reads_since_live = 0
                 # the next read asks for as many of the same size as are enough
                 held = sum(len(e.payload) for e in entries)
                 self._entry_bytes[priority] = max(1, held // len(entries))

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 import socket
-import ssl
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from xas.errors import Reject
+
+if TYPE_CHECKING:
+    import ssl
 
 DEFAULT_PORT = 6379
 CONNECT_TIMEOUT_S = 5.0
@@ -80,6 +83,8 @@ def _read(url: str, shown: str) -> ServerAddress:
 
 
 def _tls(query: dict[str, str]) -> ssl.SSLContext:
+    import ssl  # loaded by those who need it: it takes a tenth of a process's start
+
     context = ssl.create_default_context(cafile=query.get("ssl_ca_certs"))
     if "ssl_certfile" in query:
         context.load_cert_chain(query["ssl_certfile"], query.get("ssl_keyfile"))

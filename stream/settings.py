@@ -23,7 +23,7 @@ class Settings:
     claim_idle_s: float = 30.0
     lease_s: float = 15.0
     batch_atoms: int = 32_768
-    block_atoms: int = 8_192
+    block_atoms: int = 16_384
     commit_interval_s: float = 0.2
     segment_grace_s: float = 60.0
     worker_silence_s: float = 15.0

@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 
-from edgestream.local import settings_from_options
 from edgestream.models import open_store
+from edgestream.settings_words import settings_from_options
 from stream.redis_broker import RedisBroker
 from stream.service import StopSignal
 from workers.batcher import Batch, Job

@@ -20,8 +20,8 @@ from ports import free_port
 from edgestream.demo_command import demo_trajectory
 from edgestream.embedded import EmbeddedServer
 from edgestream.feeding import Opened, Trajectory
-from edgestream.local import settings_as_options
 from edgestream.prediction import predict
+from edgestream.settings_words import settings_as_options
 from stream.codec import decode
 from stream.messages import DeadLetter, RunSpec
 from stream.producer import Producer

@@ -1,0 +1,66 @@
+"""``python -m edgestream.child``: a worker, a writer or an isolated child of ours.
+
+The same as the commands, but without what only people need: no command line library is loaded, and
+of edgestream only what the role uses. Workers and writers end with standard input, whose other end
+their parent holds.
+"""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from edgestream.ending import end_well
+from edgestream.settings_words import settings_from_options
+
+
+def main() -> None:
+    """Run one role until it is told to stop."""
+    words = _parser().parse_args()
+    roles = {"worker": work, "writer": write, "isolated": isolate}
+    end_well(lambda: roles[words.role](words))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="edgestream.child", allow_abbrev=False)
+    parser.add_argument("role", choices=("worker", "writer", "isolated"))
+    parser.add_argument("--redis-url", default="")
+    parser.add_argument("--set", action="append", default=[])
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--models", type=Path)
+    parser.add_argument("--name", default="worker")
+    parser.add_argument("--out", type=Path, default=Path())
+    return parser
+
+
+def work(words: argparse.Namespace) -> None:
+    """A worker."""
+    from edgestream.worker_process import run_worker
+
+    run_worker(
+        words.redis_url,
+        device=words.device,
+        models=words.models,
+        name=words.name,
+        settings=settings_from_options(words.set),
+        follow_parent=True,
+    )
+
+
+def write(words: argparse.Namespace) -> None:
+    """A writer of the first shard."""
+    from edgestream.writer_process import run_writer
+
+    settings = settings_from_options(words.set)
+    run_writer(words.redis_url, words.out, shard=0, settings=settings, follow_parent=True)
+
+
+def isolate(words: argparse.Namespace) -> None:
+    """The child in which a worker tries suspicious frames."""
+    from edgestream.worker_process import run_isolated
+
+    run_isolated(device=words.device, models=words.models)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,59 @@
+"""The worker as a process, and the child in which it tries suspicious frames."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+from edgestream.attendance import connected, stop_signal
+from edgestream.models import load_predictor
+from stream.service import say
+from stream.settings import Settings
+from workers.batcher import Batch, Job
+from workers.blame import predict_batch
+from workers.isolation import IsolatedPredictor, serve_isolated
+from workers.outcome import Outcome
+from workers.worker import Worker
+
+
+def run_worker(
+    url: str,
+    *,
+    device: str,
+    models: Path | None,
+    name: str,
+    settings: Settings,
+    follow_parent: bool,
+) -> None:
+    """One worker until stopped. Reject where the device or the server cannot be used at all."""
+    stop = stop_signal(follow_parent=follow_parent)
+    broker = connected(url, settings, stop)
+    child = [sys.executable, "-m", "edgestream.child", "isolated", "--device", device]
+    if models is not None:
+        child += ["--models", str(models)]
+    worker = Worker(
+        broker,
+        lambda reference: load_predictor(reference, models, device),
+        isolation=IsolatedPredictor(child),
+        name=name,
+        device=device,
+        settings=settings,
+    )
+    say(f"{worker.name}: at work on {url}")
+    worker.run(stop)
+    broker.close()
+
+
+def run_isolated(*, device: str, models: Path | None) -> None:
+    """The child in which a worker tries suspicious frames: frames in, results out."""
+
+    def predict(job: Job) -> Outcome:
+        predictor = load_predictor(job.block.model, models, device)
+        batch = Batch(model=job.block.model, absorber=job.block.absorber, jobs=[job])
+        return predict_batch(batch, predictor, lambda: None)
+
+    # whatever a library prints must not end up among the answers
+    with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers:
+        os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+        serve_isolated(predict, sys.stdin.buffer, answers)
