@@ -132,7 +132,7 @@ def test_a_server_that_nobody_runs(tmp_path: Path) -> None:
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
-    with EmbeddedServer() as server:
+    with EmbeddedServer(port=free_port()) as server:
         said = call("serve", "--out", tmp_path / "out", "--port", server.port, code=3).stderr
     assert str(server.port) in the_line(said)
 

@@ -25,6 +25,7 @@ HEAVY = (
     "numpy",
     "redis",
 )
+FOR_PEOPLE = ("typer", "pydantic", "rich")
 
 
 def test_every_package_belongs_to_this_distribution_alone() -> None:
@@ -49,6 +50,14 @@ def test_help_loads_nothing_heavy() -> None:
     assert loaded_by(f"{words}\ntry: main()\nexcept SystemExit: pass") == set()
 
 
+@pytest.mark.parametrize(
+    ("process", "needs"), [("worker", {"numpy"}), ("writer", {"numpy", "h5py"})]
+)
+def test_a_child_loads_only_what_it_uses(process: str, needs: set[str]) -> None:
+    line = f"import edgestream.child, edgestream.{process}_process"
+    assert loaded_by(line, HEAVY + FOR_PEOPLE) == needs
+
+
 def test_predicting_an_xyz_file_loads_no_reader_but_ours() -> None:
     from edgestream.demo_command import demo_trajectory
 
@@ -60,7 +69,7 @@ def test_predicting_an_xyz_file_loads_no_reader_but_ours() -> None:
 
 def loaded_by(code: str) -> set[str]:
     """Which heavy packages some code loads, in a fresh interpreter."""
-    code += f"\nimport sys; print('LOADED', *[m for m in {HEAVY} if m in sys.modules])"
+    code += f"\nimport sys; print('LOADED', *[m for m in {names} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     return set(done.stdout.splitlines()[-1].split()[1:])
 

@@ -98,7 +98,7 @@ def test_an_interrupted_push_is_resumed(tmp_path: Path) -> None:
 def test_worker_and_writer_work_on_one_server_and_status_says_who_is_missing(
     tmp_path: Path, server: EmbeddedServer
 ) -> None:
-    url = server.tcp_url
+    url = server.url
     few = tmp_path / "few.extxyz"
     few.write_text(text_of(slice(0, 30)))
     call("push", few, "--run", "few", "--redis-url", url)

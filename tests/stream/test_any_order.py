@@ -143,16 +143,40 @@ class Delivery(RuleBasedStateMachine):
         batch = self.hands[worker][:n]
         if not keep:  # else a zombie that will complete the same once more
             self.hands[worker] = self.hands[worker][n:]
+        self.give_back(worker, [[entry] for entry in batch], letters)
+
+    @rule(worker=workers, n=st.integers(2, 4), letters=st.integers(0, 2))
+    def complete_together(self, worker: str, n: int, letters: int) -> None:
+        """One result for entries that follow each other; refused, they stay in hand."""
+        stretch = self.hands[worker][:1]
+        for entry in self.hands[worker][1:n]:
+            last = stretch[-1]
+            if (last.stream, last.run, last.first + last.n_frames) == (
+                entry.stream, entry.run, entry.first,
+            ):  # fmt: skip
+                stretch.append(entry)
+        if stretch and self.give_back(worker, [stretch], letters) == [True]:
+            done = {e.id for e in stretch}
+            self.hands[worker] = [e for e in self.hands[worker] if e.id not in done]
+
+    def give_back(self, worker: str, parts: list[list[Entry]], letters: int) -> list[bool]:
         self.completions += 1
-        result = b"by %d" % self.completions
+        mark = b"|by %d" % self.completions
         done = [
-            Completion(entries=[e], result=e.payload + b"|" + result, dead=[b"dead"] * letters)
-            for e in batch
+            Completion(
+                entries=part,
+                result=b",".join(e.payload for e in part) + mark,
+                dead=[b"dead"] * letters,
+            )
+            for part in parts
         ]
-        for entry, first in zip(batch, self.broker.complete(worker, done), strict=True):
-            key = (entry.run, entry.first)
-            self.counted[key] = self.counted.get(key, 0) + first
-            assert self.counted[key] <= 1
+        counted: list[bool] = self.broker.complete(worker, done)
+        for part, first in zip(parts, counted, strict=True):
+            for entry in part:
+                key = (entry.run, entry.first)
+                self.counted[key] = self.counted.get(key, 0) + first
+                assert self.counted[key] <= 1
+        return counted
 
     @rule(worker=workers)
     def leave(self, worker: str) -> None:
