@@ -67,7 +67,7 @@ def test_predicting_an_xyz_file_loads_no_reader_but_ours() -> None:
     assert loaded == {"onnxruntime", "numpy"}
 
 
-def loaded_by(code: str) -> set[str]:
+def loaded_by(code: str, names: tuple[str, ...] = HEAVY) -> set[str]:
     """Which heavy packages some code loads, in a fresh interpreter."""
     code += f"\nimport sys; print('LOADED', *[m for m in {names} if m in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
