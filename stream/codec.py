@@ -72,9 +72,8 @@ _envelopes = msgspec.msgpack.Decoder(_Envelope)
 
 
 def encode(message: msgspec.Struct) -> bytes:
-    """One message as bytes."""
-    body = msgspec.Raw(_encoder.encode(message))
-    return _encoder.encode(_Envelope(MAGIC, PROTOCOL_VERSION, type(message).__name__, body))
+    """One message as bytes; its arrays are copied once."""
+    return _encoder.encode((MAGIC, PROTOCOL_VERSION, type(message).__name__, message))
 
 
 def decode(payload: bytes | memoryview, kind: type[Message]) -> Message:
