@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import count
 
 from stream.broker import (
@@ -23,6 +23,7 @@ from stream.broker import (
     UnpublishedModel,
     WorkerState,
 )
+from stream.memory_shard import Delivery, Shard, Stream, new_run
 from stream.messages import RunSpec, check_run_name
 from stream.refusals import (
     check_priority,
@@ -37,36 +38,6 @@ from stream.settings import Settings
 from xas.errors import Fenced, Stop
 
 
-@dataclass
-class _Delivery:
-    consumer: str
-    at: float
-    times: int = 1
-
-
-@dataclass
-class _Stream:
-    entries: dict[int, Entry] = field(default_factory=dict)
-    deliveries: dict[int, _Delivery] = field(default_factory=dict)
-
-    def unread(self) -> list[int]:
-        return [i for i in self.entries if i not in self.deliveries]
-
-
-@dataclass
-class _Shard:
-    frames: dict[str, _Stream] = field(default_factory=lambda: {p: _Stream() for p in PRIORITIES})
-    results: dict[int, ResultEntry] = field(default_factory=dict)
-    dead: list[bytes] = field(default_factory=list)
-    runs: dict[str, RunState] = field(default_factory=dict)
-    held: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PRIORITIES, 0))
-    models: dict[str, bytes] = field(default_factory=dict)
-    last_result: str = "0"
-    owner: str = ""
-    epoch: int = 0
-    until: float = 0.0
-
-
 class MemoryBroker:
     """See ``stream.broker`` for what each call promises."""
 
@@ -76,13 +47,13 @@ class MemoryBroker:
         self.settings = settings or Settings()
         self._clock = clock
         self._ids = count(1)
-        self._shards = [_Shard() for _ in range(self.settings.shards)]
+        self._shards = [Shard() for _ in range(self.settings.shards)]
         self._workers: dict[str, WorkerState] = {}
 
     def close(self) -> None:
         """Nothing to let go of."""
 
-    def _shard_of(self, run: str) -> _Shard:
+    def _shard_of(self, run: str) -> Shard:
         return self._shards[self.settings.shard_of(run)]
 
     def _update(self, run: str, **changes: object) -> None:
@@ -98,7 +69,7 @@ class MemoryBroker:
         shard = self._shard_of(run)
         created = run not in shard.runs
         if created:
-            shard.runs[run] = _new_run(run, spec, run_id, self._clock())
+            shard.runs[run] = new_run(run, spec, run_id, self._clock())
         state = shard.runs[run]
         if state.sealed is not None and not (state.interrupted and resume):
             refuse_sealed(run, state.sealed)
@@ -200,13 +171,13 @@ class MemoryBroker:
                 for i in stream.unread():
                     if sum(len(e.payload) for e in taken) >= enough_bytes:
                         return taken
-                    stream.deliveries[i] = _Delivery(consumer, self._clock())
+                    stream.deliveries[i] = Delivery(consumer, self._clock())
                     taken.append(stream.entries[i])
             if taken:
                 return taken
         return []
 
-    def _streams(self) -> list[_Stream]:
+    def _streams(self) -> list[Stream]:
         return [shard.frames[p] for p in PRIORITIES for shard in self._shards]
 
     def pending(self, consumer: str) -> list[Entry]:
@@ -224,7 +195,7 @@ class MemoryBroker:
         for stream in self._streams():
             for i, delivery in stream.deliveries.items():
                 if self._clock() - delivery.at >= self.settings.claim_idle_s:
-                    stream.deliveries[i] = _Delivery(consumer, self._clock(), delivery.times + 1)
+                    stream.deliveries[i] = Delivery(consumer, self._clock(), delivery.times + 1)
                     claimed.append(replace(stream.entries[i], deliveries=delivery.times + 1))
         return claimed
 
@@ -242,7 +213,7 @@ class MemoryBroker:
             if delivery is not None and delivery.consumer == consumer:
                 delivery.at = at
 
-    def _stream_of(self, entry: Entry) -> _Stream:
+    def _stream_of(self, entry: Entry) -> Stream:
         shard, priority = entry.stream.split(":")
         return self._shards[int(shard)].frames[priority]
 
@@ -324,7 +295,7 @@ class MemoryBroker:
         """See WriterBroker."""
         self._leased(lease).owner = ""
 
-    def _leased(self, lease: Lease) -> _Shard:
+    def _leased(self, lease: Lease) -> Shard:
         shard = self._shards[lease.shard]
         if (shard.epoch, shard.owner) != (lease.epoch, lease.owner):
             raise Fenced(f"shard {lease.shard} has another writer now; {lease.owner} must stop")
@@ -431,28 +402,3 @@ class MemoryBroker:
         del block_s
         found = self._shards[shard].results.items()
         return [replace(r, frames=()) for i, r in found if i > int(after)]
-
-
-def _new_run(run: str, spec: RunSpec, run_id: str, now: float) -> RunState:
-    nan = float("nan")
-    return RunState(
-        run=run,
-        spec=spec,
-        run_id=run_id,
-        epoch=0,
-        next_index=0,
-        watermark=0,
-        held_bytes=0,
-        sealed=None,
-        interrupted=False,
-        finished=False,
-        resumed=False,
-        dropped=0,
-        dropped_first=nan,
-        dropped_last=nan,
-        dead=0,
-        opened_at=now,
-        file="",
-        host="",
-        refusal="",
-    )

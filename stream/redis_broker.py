@@ -34,24 +34,20 @@ from stream.broker import (
     Opened,
     ResultEntry,
     RunState,
-    ShardState,
     UnpublishedModel,
     WorkerState,
 )
 from stream.messages import RunSpec, check_run_name
 from stream.redis_answers import (
     GROUP,
-    RUN_FIELDS,
-    as_dict,
     check_answer,
     check_lease,
     completion_args,
     located,
-    result_from,
-    run_state_from,
     text,
 )
-from stream.redis_connection import Call, NoSuchGroup, RedisConnection
+from stream.redis_connection import Call, NoSuchGroup
+from stream.redis_views import RedisViews
 from stream.refusals import check_priority
 from stream.server_socket import Line, Word
 from stream.settings import Settings
@@ -60,37 +56,19 @@ from xas.errors import Fenced
 LIVE_READS = 100  # without a live frame, after which bulk is read in whole batches again
 CLAIMED_ENTRIES = 16
 MAX_ENTRIES = 256  # of one read, and of one completion
-RESULT_ENTRIES = 128
 RESULT_BYTES = 2**24  # of one read by the writer, but always one entry
 RESULT_KEY = 6  # of a completion's keys
 AHEAD_S = 60  # what came ahead of a script that never ran is forgotten after this
 
 
-class RedisBroker:
+class RedisBroker(RedisViews):
     """See ``stream.broker`` for what each call promises."""
 
     def __init__(self, url: str, settings: Settings | None = None) -> None:
-        self.settings = settings or Settings()
-        self._server = RedisConnection(url)
+        super().__init__(url, settings)
         self._name, self._numbers = uuid.uuid4().hex, count()
         self._reads_since_live = LIVE_READS
         self._entry_bytes = dict.fromkeys(PRIORITIES, ENOUGH_BYTES)
-
-    def close(self) -> None:
-        """Let go of connections."""
-        self._server.close()
-
-    def check_version(self) -> str:
-        """The server's version; Reject below 7.0, ServerUnreachable where none answers."""
-        return self._server.check_version()
-
-    def _key(self, shard: int, *parts: str) -> str:
-        return ":".join((f"{{es:{shard}}}", *parts))
-
-    def _keys_of(self, run: str, *names: str) -> list[str]:
-        """The run's own key, then others of its shard."""
-        shard = self.settings.shard_of(run)
-        return [self._key(shard, "run", run), *(self._key(shard, name) for name in names)]
 
     def _new_key(self, run: str, kind: str) -> str:
         """Where one block or result may lie; no other broker ever names the same."""
@@ -203,10 +181,6 @@ class RedisBroker:
         found = [located(stream, item) for item in items]
         payloads = iter(self._values([f.key for f in found if f.key]))
         return [f.entry(stream, next(payloads) if f.key else None, deliveries) for f in found]
-
-    def _values(self, keys: Sequence[str]) -> list[bytes | None]:
-        values: list[bytes | None] = self._server.command("MGET", *keys) if keys else []
-        return values
 
     def _create_groups(self) -> None:
         for priority in PRIORITIES:
@@ -338,13 +312,6 @@ class RedisBroker:
             for r in found
         ]
 
-    def _results(self, shard: int, after: str, block_s: float) -> list[ResultEntry]:
-        words: list[Word] = ["XREAD", "COUNT", RESULT_ENTRIES]
-        if block_s:
-            words += ["BLOCK", max(1, int(1000 * block_s))]
-        answer = self._server.command(*words, "STREAMS", self._key(shard, "results"), after)
-        return [result_from(item) for _, items in answer or () for item in items]
-
     def model(self, lease: Lease, sha256: str) -> bytes | None:
         """See WriterBroker."""
         return self.known_model(lease.shard, sha256)
@@ -384,96 +351,3 @@ class RedisBroker:
     def _as_writer(self, script: str, lease: Lease, run: str, *args: Word) -> None:
         keys = [self._key(lease.shard, "writer"), *self._keys_of(run)]
         check_lease(lease, self._server.call(script, keys, lease.epoch, *args))
-
-    # -- viewer -----------------------------------------------------------------------------------
-
-    def runs(self) -> list[RunState]:
-        """See ViewerBroker."""
-        return [s for k in range(self.settings.shards) for s in self._states(self._key(k, "runs"))]
-
-    def _states(self, names_key: str) -> list[RunState]:
-        names = sorted(map(text, self._server.command("SMEMBERS", names_key)))
-        answers = self._server.commands(
-            [("HMGET", self._keys_of(name)[0], *RUN_FIELDS) for name in names]
-        )
-        return [
-            run_state_from(n, a) for n, a in zip(names, answers, strict=True) if a[0] is not None
-        ]
-
-    def run(self, run: str) -> RunState | None:
-        """See ViewerBroker."""
-        answer = self._server.command("HMGET", self._keys_of(run)[0], *RUN_FIELDS)
-        return None if answer[0] is None else run_state_from(run, answer)
-
-    def workers(self) -> list[WorkerState]:
-        """See ViewerBroker."""
-        answer = self._server.command("HVALS", self._key(0, "workers"))
-        seconds, micros = self._server.command("TIME")
-        now = int(seconds) + int(micros) / 1e6
-        states = [msgspec.convert(msgspec.msgpack.decode(v), WorkerState) for v in answer]
-        alive = [w for w in states if now - w.seen_at < self.settings.worker_silence_s]
-        return sorted(alive, key=lambda w: w.name)
-
-    def shards(self) -> list[ShardState]:
-        """See ViewerBroker."""
-        return [self._shard(k) for k in range(self.settings.shards)]
-
-    def _shard(self, k: int) -> ShardState:
-        streams = [self._key(k, "frames", p) for p in PRIORITIES]
-        *lengths, results, dead, held, writer, clock = self._server.commands(
-            [
-                *(("XLEN", s) for s in streams),
-                ("XLEN", self._key(k, "results")),
-                ("XLEN", self._key(k, "dead")),
-                ("HMGET", self._key(k, "bytes"), *PRIORITIES),
-                ("HMGET", self._key(k, "writer"), "owner", "until"),
-                ("TIME",),
-            ]
-        )
-        owner = text(writer[0] or b"")
-        alive = bool(owner) and int(writer[1] or 0) > 1000 * int(clock[0])
-        return ShardState(
-            shard=k,
-            waiting=dict(zip(PRIORITIES, lengths, strict=True)),
-            pending=sum(self._pending_count(s) for s in streams),
-            results=results,
-            dead=dead,
-            held_bytes={p: int(b or 0) for p, b in zip(PRIORITIES, held, strict=True)},
-            writer=owner,
-            writer_alive=alive,
-        )
-
-    def _pending_count(self, stream: str) -> int:
-        try:
-            summary = self._server.command("XPENDING", stream, GROUP)
-        except NoSuchGroup:
-            return 0
-        return int(summary[0])
-
-    def dead_letters(self, shard: int) -> list[bytes]:
-        """See ViewerBroker."""
-        items = self._server.command("XRANGE", self._key(shard, "dead"), "-", "+")
-        return [as_dict(fields)[b"b"] for _, fields in items]
-
-    def known_model(self, shard: int, sha256: str) -> bytes | None:
-        """See ViewerBroker."""
-        record: bytes | None = self._server.command("HGET", self._key(shard, "models"), sha256)
-        return record
-
-    def results_end(self, shard: int) -> str:
-        """See ViewerBroker."""
-        try:
-            facts = self._server.command("XINFO", "STREAM", self._key(shard, "results"))
-        except NoSuchGroup:
-            return "0-0"
-        return text(as_dict(facts)[b"last-generated-id"])
-
-    def follow(self, shard: int, after: str, *, block_s: float) -> list[ResultEntry]:
-        """See ViewerBroker."""
-        found = self._results(shard, after, block_s)
-        values = self._values([r.keys[0] for r in found])
-        return [
-            replace(r, payload=value)
-            for r, value in zip(found, values, strict=True)
-            if value is not None
-        ]

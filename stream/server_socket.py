@@ -86,13 +86,16 @@ class ServerSocket:
                 views[start] = views[start][sent:]
 
     def _answer(self) -> Any:
-        answer = self._reader.gets()
-        while answer is False:
-            size = self._socket.recv_into(self._buffer)
-            if not size:
-                raise ConnectionResetError("the server hung up")
-            self._reader.feed(self._buffer, 0, size)  # type: ignore[arg-type]
+        try:
             answer = self._reader.gets()
+            while answer is False:
+                size = self._socket.recv_into(self._buffer)
+                if not size:
+                    raise ConnectionResetError("the server hung up")
+                self._reader.feed(self._buffer, 0, size)  # type: ignore[arg-type]
+                answer = self._reader.gets()
+        except hiredis.ProtocolError as error:
+            raise ConnectionError(f"what answers is no Redis or Valkey server: {error}") from None
         return answer
 
 

@@ -1,0 +1,71 @@
+"""What the broker in memory holds: one shard of streams, results and runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from stream.broker import PRIORITIES, Entry, ResultEntry, RunState
+from stream.messages import RunSpec
+
+
+@dataclass
+class Delivery:
+    """Who has an entry, since when, and how often it was handed out."""
+
+    consumer: str
+    at: float
+    times: int = 1
+
+
+@dataclass
+class Stream:
+    """Blocks of one priority, and those of them that are in workers' hands."""
+
+    entries: dict[int, Entry] = field(default_factory=dict)
+    deliveries: dict[int, Delivery] = field(default_factory=dict)
+
+    def unread(self) -> list[int]:
+        """Entries that nobody was ever given."""
+        return [i for i in self.entries if i not in self.deliveries]
+
+
+@dataclass
+class Shard:
+    """Everything that one writer writes."""
+
+    frames: dict[str, Stream] = field(default_factory=lambda: {p: Stream() for p in PRIORITIES})
+    results: dict[int, ResultEntry] = field(default_factory=dict)
+    dead: list[bytes] = field(default_factory=list)
+    runs: dict[str, RunState] = field(default_factory=dict)
+    held: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PRIORITIES, 0))
+    models: dict[str, bytes] = field(default_factory=dict)
+    last_result: str = "0"
+    owner: str = ""
+    epoch: int = 0
+    until: float = 0.0
+
+
+def new_run(run: str, spec: RunSpec, run_id: str, now: float) -> RunState:
+    """A run that was opened this moment, before its first epoch."""
+    nan = float("nan")
+    return RunState(
+        run=run,
+        spec=spec,
+        run_id=run_id,
+        epoch=0,
+        next_index=0,
+        watermark=0,
+        held_bytes=0,
+        sealed=None,
+        interrupted=False,
+        finished=False,
+        resumed=False,
+        dropped=0,
+        dropped_first=nan,
+        dropped_last=nan,
+        dead=0,
+        opened_at=now,
+        file="",
+        host="",
+        refusal="",
+    )

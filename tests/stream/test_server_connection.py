@@ -1,0 +1,164 @@
+"""Reaching a server: addresses, logins, TLS, and servers that are none."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from ports import free_port
+from processes import until
+
+from edgestream.embedded import EmbeddedServer
+from stream.redis_connection import RedisConnection, ServerRefusal
+from stream.server_address import ServerAddress
+from xas.errors import Reject, ServerUnreachable
+
+
+@pytest.mark.parametrize(
+    ("url", "found"),
+    [
+        ("redis://host", ("host", 6379, "", "", "", 0)),
+        ("redis://host:7000/3", ("host", 7000, "", "", "", 3)),
+        ("redis://:p%40ss@[::1]:1", ("::1", 1, "", "", "p@ss", 0)),
+        ("redis://user:pass@host", ("host", 6379, "", "user", "pass", 0)),
+        ("unix:///tmp/a/s?db=2", ("localhost", 6379, "/tmp/a/s", "", "", 2)),
+        ("unix:///s?username=u&password=p", ("localhost", 6379, "/s", "u", "p", 0)),
+    ],
+)
+def test_an_address_says_where_and_how(url: str, found: tuple[object, ...]) -> None:
+    a = ServerAddress.of(url)
+    assert (a.host, a.port, a.path, a.username, a.password, a.db) == found
+    assert a.tls is None
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["", "host:6379", "ftp://h", "redis://h/x", "redis://h:99999", "unix://", "unix:///s?db=z"],
+)
+def test_what_is_no_address_is_refused(url: str) -> None:
+    with pytest.raises(Reject, match="is no address of a server"):
+        ServerAddress.of(url)
+
+
+def test_a_missing_certificate_is_refused() -> None:
+    with pytest.raises(Reject, match="is no address of a server"):
+        ServerAddress.of("rediss://h?ssl_ca_certs=/nowhere/ca.pem")
+
+
+@contextmanager
+def configured(*words: object) -> Iterator[None]:
+    """The system's redis-server with words of its own."""
+    if shutil.which("redis-server") is None:
+        pytest.skip("no redis-server on PATH")
+    command = ["redis-server", "--save", "", "--bind", "127.0.0.1", *map(str, words)]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        yield
+        process.terminate()
+
+
+def wait_for(url: str) -> RedisConnection:
+    connection = RedisConnection(url)
+
+    def answers() -> bool:
+        try:
+            return bool(connection.command("PING"))
+        except ServerUnreachable as error:
+            return "refuses the login" in str(error)
+
+    until(answers)
+    return connection
+
+
+@pytest.mark.processes
+def test_a_password_opens_a_server_and_a_wrong_one_does_not() -> None:
+    port = free_port()
+    with configured("--port", port, "--requirepass", "secret"):
+        wait_for(f"redis://:secret@127.0.0.1:{port}").close()
+        for login in ("", ":wrong@", "nobody:secret@"):
+            connection = RedisConnection(f"redis://{login}127.0.0.1:{port}")
+            with pytest.raises(ServerUnreachable, match="refuses the login") as caught:
+                connection.command("PING")
+            assert "secret" not in str(caught.value)
+            connection.close()
+
+
+@pytest.mark.processes
+def test_tls_is_spoken_with_a_server_that_is_known(tmp_path: Path) -> None:
+    if shutil.which("openssl") is None:
+        pytest.skip("no openssl to make a certificate")
+    key, cert, port = tmp_path / "key.pem", tmp_path / "cert.pem", free_port()
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert,
+         "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    tls = ("--tls-cert-file", cert, "--tls-key-file", key, "--tls-auth-clients", "no")
+    with configured("--port", 0, "--tls-port", port, "--tls-ca-cert-file", cert, *tls):
+        known = wait_for(f"rediss://localhost:{port}?ssl_ca_certs={cert}")
+        large = b"x" * 3_000_000
+        known.command("SET", "large", large)
+        assert known.command("GET", "large") == large
+        known.close()
+        with pytest.raises(ServerUnreachable, match="CERTIFICATE_VERIFY_FAILED"):
+            RedisConnection(f"rediss://localhost:{port}").command("PING")
+
+
+def test_something_else_that_listens_is_no_server() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            peer, _ = listener.accept()
+            peer.recv(100)
+            peer.sendall(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+            peer.close()
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        port = listener.getsockname()[1]
+        with pytest.raises(ServerUnreachable, match="no Redis or Valkey server"):
+            RedisConnection(f"redis://127.0.0.1:{port}").command("PING")
+        thread.join()
+
+
+@pytest.mark.processes
+def test_many_large_words_arrive_whole_and_in_order(bundled_server: EmbeddedServer) -> None:
+    connection = RedisConnection(bundled_server.url)
+    words = [bytes([i % 256]) * (i * 997) for i in range(700)]
+    connection.commands([("SET", f"w{i}", word) for i, word in enumerate(words)])
+    assert connection.command("MGET", *(f"w{i}" for i in range(700))) == words
+    connection.command("DEL", *(f"w{i}" for i in range(700)))
+    connection.close()
+
+
+@pytest.mark.processes
+def test_a_refused_command_leaves_the_connection_usable(bundled_server: EmbeddedServer) -> None:
+    connection = RedisConnection(bundled_server.url)
+    with pytest.raises(ServerRefusal, match="unknown command"):
+        connection.commands([("SET", "a", 1), ("NONSENSE",), ("GET", "a")])
+    assert connection.command("GET", "a") == b"1"
+    connection.close()
+
+
+@pytest.mark.processes
+def test_threads_do_not_read_each_others_answers(bundled_server: EmbeddedServer) -> None:
+    connection = RedisConnection(bundled_server.url)
+    wrong: list[object] = []
+
+    def ask(who: int) -> None:
+        words = [f"{who} {i}" for i in range(200)]
+        answers = [connection.command("ECHO", word).decode() for word in words]
+        wrong.extend(set(answers) ^ set(words))
+
+    threads = [threading.Thread(target=ask, args=(who,)) for who in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    connection.close()
+    assert wrong == []
