@@ -6,9 +6,12 @@ import os
 import re
 from functools import lru_cache
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from model_store.store import Store
-from workers.predictor import Predictor
+
+if TYPE_CHECKING:
+    from workers.predictor import Predictor
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)")
 
@@ -46,6 +49,8 @@ def load_predictor(
     reference: str, place: Path | str | None = None, device: str = "cpu"
 ) -> Predictor:
     """A predictor, kept for the next call with the same words."""
+    from workers.predictor import Predictor  # with its kernel: most who look for a model need none
+
     return Predictor(open_store(place).get(reference), device=device)
 
 

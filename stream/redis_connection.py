@@ -47,11 +47,15 @@ class RedisConnection:
 
     def check_version(self) -> str:
         """The server's version; Reject below 7.0, ServerUnreachable where none answers."""
-        lines = self.command("INFO", "server").decode().splitlines()
-        version = next(line[14:] for line in lines if line.startswith("redis_version:"))
+        version = self.facts("server")["redis_version"]
         if int(version.split(".")[0]) < 7:
             raise Reject(f"the server at {self.url} is {version}; edgestream needs 7.0 or newer")
-        return str(version)
+        return version
+
+    def facts(self, section: str) -> dict[str, str]:
+        """What the server says of itself in one section of INFO."""
+        lines = self.command("INFO", section).decode().splitlines()
+        return dict(line.split(":", 1) for line in lines if ":" in line)
 
     def command(self, *words: Word) -> Any:
         """One command, its answer as it comes under RESP2: bytes, numbers, lists."""

@@ -76,7 +76,9 @@ def loaded_by(code: str, names: tuple[str, ...] = HEAVY) -> set[str]:
 
 @pytest.mark.processes
 def test_every_command_teaches_by_its_help() -> None:
-    commands = re.findall(r"^│ (\w+) +\S", call("--help").stdout, re.MULTILINE)
+    commands = re.findall(
+        r"^  (\w+) +\S", call("--help").stdout.split("Commands:")[1], re.MULTILINE
+    )
     assert {"run", "push", "worker", "writer", "serve", "status", "predict", "match"} < {*commands}
 
 

@@ -30,6 +30,6 @@ def until(done: Callable[[], object], each: Callable[[], object] = lambda: None)
 def server_pid(url: str) -> int:
     """The process that answers at an address."""
     connection = RedisConnection(url)
-    facts = connection.command("INFO", "server").decode()
+    facts = connection.facts("server")
     connection.close()
-    return int(facts.split("process_id:")[1].split()[0])
+    return int(facts["process_id"])

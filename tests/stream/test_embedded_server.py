@@ -71,8 +71,7 @@ def test_a_server_does_not_outlive_a_parent_that_is_killed() -> None:
         "from edgestream.embedded import EmbeddedServer as S\n"
         "from stream.redis_connection import RedisConnection as C\n"
         "s = S().start()\n"
-        "facts = C(s.url).command('INFO', 'server').decode()\n"
-        "print(facts.split('process_id:')[1].split()[0], s.socket.parent, flush=True)\n"
+        "print(C(s.url).facts('server')['process_id'], s.socket.parent, flush=True)\n"
         "input()\n"
     )
     with subprocess.Popen(
