@@ -259,6 +259,7 @@ class RedisBroker(RedisViews):
         """See WorkerBroker."""
         del consumer
         keys = [entry.stream, entry.stream.split(":frames")[0] + ":dead"]
+        keys += [entry.key] if entry.key else []
         self._server.call("bury", keys, GROUP, entry.id, dead)
 
     def report(self, state: WorkerState) -> None:

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from processes import until
@@ -15,9 +16,9 @@ from rigs import QUICK, SPEC, Rig, emptied, rig_of
 from stage import assert_rows, open_and_push, publish, push, work
 
 from edgestream.embedded import EmbeddedServer
-from stream.broker import Opened, WorkerState
+from stream.broker import Completion, Opened, UnpublishedModel, WorkerState
 from stream.producer import Producer
-from stream.redis_broker import RedisBroker
+from stream.redis_broker import AHEAD_S, RedisBroker
 from stream.redis_connection import RedisConnection
 from stream.writer import Writer
 from xas.errors import Backpressure, Fenced, Reject, RunForgotten, ServerUnreachable
@@ -82,6 +83,63 @@ def test_a_full_server_can_be_emptied(small_rig: Rig) -> None:
         rig.broker.commit(lease, "md", done, results)
     assert (done, rig.held()) == (n, (0, 0))
     assert rig.push(opened, n, 1, b"x" * 2**20) == n + 1
+
+
+def test_nothing_is_left_of_what_was_refused_or_committed(
+    redis_rig: Rig, server: RedisConnection
+) -> None:
+    broker = redis_rig.broker
+    fenced = redis_rig.open_run()
+    opened = redis_rig.open_run()
+    for first in (0, 0, 5, 1, 2):
+        redis_rig.push(opened, first)
+    with pytest.raises(Fenced):
+        redis_rig.push(fenced, 3)
+    with pytest.raises(Backpressure):
+        redis_rig.push(opened, 3, 1, b"x" * 1000)
+    a, b, c = redis_rig.take()
+    with pytest.raises(UnpublishedModel):
+        redis_rig.complete(a, model="ab" * 32)
+    assert redis_rig.complete(a, a) == [True, False]
+    assert broker.complete("w1", [Completion(entries=[a, b], result=b"late")]) == [False]
+    broker.bury("w1", c, b"letter")
+    redis_rig.complete(b)
+    lease = broker.acquire(0, "me", above=0)
+    found = broker.results(lease, "0", block_s=0)
+    assert len(server.command("KEYS", "{es:0}:[fr]:*")) == 4
+    broker.commit(lease, "md", 2, found)
+    assert server.command("KEYS", "{es:0}:[fr]:*") == []
+
+
+def test_what_came_ahead_of_a_script_that_never_ran_is_forgotten(
+    redis_rig: Rig, server: RedisConnection
+) -> None:
+    redis_rig.push(redis_rig.open_run(), 0)
+    (kept,) = server.command("KEYS", "{es:0}:f:*")
+    assert server.command("TTL", kept) == -1
+    broker = redis_rig.broker
+    broker._server.calls("drop", [], ahead=[("SET", "{es:0}:f:x", b"x", "EX", AHEAD_S)])
+    assert 0 < server.command("TTL", "{es:0}:f:x") <= AHEAD_S
+
+
+def test_a_block_that_was_lost_on_its_way_is_sent_again(
+    redis_rig: Rig, server: RedisConnection
+) -> None:
+    broker, opened = redis_rig.broker, redis_rig.open_run()
+    calls = broker._server.calls
+
+    def forgetful(script: str, lines: list[Any], ahead: list[Any] = ()) -> list[Any]:  # type: ignore[assignment]
+        broker._server.calls = calls
+        return calls(script, lines)
+
+    broker._server.calls = forgetful
+    assert redis_rig.push(opened, 0) == 1
+    (entry,) = redis_rig.take()
+    broker._server.calls = forgetful
+    assert redis_rig.complete(entry) == [True]
+    lease = broker.acquire(0, "me", above=0)
+    (result,) = broker.results(lease, "0", block_s=0)
+    assert (result.payload, [*result.frames]) == (b"spectra", [b"frame"])
 
 
 def test_scripts_are_loaded_again_where_the_server_forgot_them(
