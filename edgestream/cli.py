@@ -12,8 +12,8 @@ from typing import Annotated
 
 import typer
 
-from edgestream.model_commands import models_app
 from edgestream.ending import end_well
+from edgestream.model_commands import models_app
 from edgestream.options import (
     Absorber,
     AsJson,
