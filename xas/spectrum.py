@@ -10,12 +10,14 @@ arctangent below is in neither: ``mu`` is what the paper calls the spectrum befo
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.intp]
 
 POST_EDGE_EV = (25.0, 75.0)
 """Where the level above the edge is taken, from the edge on."""
@@ -27,6 +29,8 @@ FIRST_EV = 3.0
 """Else the level below the edge is the mean of this much of the grid, if it ends 10 eV below."""
 RISE_EV = 8.0
 """At the edge this much of the spectrum has half its final level: pre-edge peaks are narrower."""
+
+_ROWS = 512  # taken at once: their weights stay in the cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,18 +142,25 @@ def fit_edge(energy: ArrayLike, intensity: ArrayLike) -> EdgeFit:
     """
     grid = np.asarray(energy, dtype=np.float64)
     spectra = np.atleast_2d(np.asarray(intensity, dtype=np.float64))
-    cells = np.gradient(grid)
-    first = grid <= grid[0] + FIRST_EV
-    flat = np.repeat(spectra[:, first].mean(axis=1, keepdims=True), len(grid), axis=1)
-    edge = _find_edge(grid, cells, spectra - flat)
-    floor = np.where((edge - grid[0] >= 10.0 + FIRST_EV)[:, None], flat, 0.0)
-    _draw_lines(grid, spectra, edge, floor)
-    return EdgeFit(edge, _step(grid, cells, spectra - floor, edge), floor)
+    at = _find_edge(grid, spectra)
+    floor = np.repeat(_first_level(grid, spectra)[:, None], len(grid), axis=1)
+    floor[grid[at] - grid[0] < 10.0 + FIRST_EV] = 0.0
+    _draw_lines(grid, spectra, grid[at], floor)
+    return EdgeFit(grid[at], _step(grid, spectra, at), floor)
 
 
 def edge_step(energy: ArrayLike, intensity: ArrayLike) -> Array:
-    """The edge step of each spectrum, (n,); see ``fit_edge``."""
-    return fit_edge(energy, intensity).step
+    """The edge step of each spectrum, (n,) float64; see ``fit_edge``.
+
+    Takes float32 without a copy, and a fifth of the time of ``fit_edge``.
+    """
+    grid, spectra = np.asarray(energy, dtype=np.float64), np.atleast_2d(intensity)
+    if spectra.dtype != np.float32:
+        spectra = spectra.astype(np.float64)
+    parts = [spectra[i : i + _ROWS] for i in range(0, len(spectra), _ROWS)]
+    with np.errstate(invalid="ignore"):  # spectra that are not finite
+        steps = [_step(grid, part, _find_edge(grid, part)) for part in parts]
+    return np.concatenate(steps) if steps else np.zeros(0)
 
 
 def normalise(energy: ArrayLike, intensity: ArrayLike, *, remove_floor: bool = False) -> Array:
@@ -163,23 +174,94 @@ def normalise(energy: ArrayLike, intensity: ArrayLike, *, remove_floor: bool = F
     return normalised
 
 
-def _find_edge(grid: Array, cells: Array, above: Array) -> Array:
-    half = 0.5 * np.median(above[:, len(grid) // 2 :], axis=1, keepdims=True)
-    area = np.concatenate([np.zeros((len(above), 1)), np.cumsum(above * cells, axis=1)], axis=1)
+def _find_edge(grid: Array, spectra: Array) -> Indices:
+    """Where the edge is, (n,): usually where the spectrum first reaches the level."""
+    level = 0.5 * (_upper_median(spectra) + _first_level(grid, spectra))
+    high = spectra >= level.astype(spectra.dtype)[:, None]
+    at = high.argmax(axis=1)
+    unsure = np.flatnonzero(~(_weighted(spectra, grid, at, _mean_weights) >= level))
+    if len(unsure):
+        stays_high = _means(grid, spectra[unsure]) >= level[unsure, None]
+        at[unsure] = (high[unsure] & stays_high).argmax(axis=1)
+    return at
+
+
+def _first_level(grid: Array, spectra: Array) -> Array:
+    """The mean of the first energies, (n,)."""
+    level: Array = spectra[:, grid <= grid[0] + FIRST_EV].mean(axis=1, dtype=np.float64)
+    return level
+
+
+def _upper_median(spectra: Array) -> Array:
+    """The median over the upper half of the grid, (n,); numpy.median takes five times as long."""
+    n = spectra.shape[1] - spectra.shape[1] // 2
+    half = np.partition(spectra[:, -n:], n // 2, axis=1)
+    upper = half[:, n // 2].astype(np.float64)
+    return upper if n % 2 else 0.5 * (upper + half[:, : n // 2].max(axis=1))
+
+
+def _means(grid: Array, spectra: Array) -> Array:
+    """The mean over the next 8 eV from every energy on, (n, n_energy)."""
+    cells = np.gradient(grid)
+    area = np.cumsum(np.pad(spectra * cells, ((0, 0), (1, 0))), axis=1)
     width = np.concatenate([[0.0], np.cumsum(cells)])
     end = np.searchsorted(grid, grid + RISE_EV, side="right")
-    mean = (area[:, end] - area[:, :-1]) / (width[end] - width[:-1])
-    edge: Array = grid[np.argmax((above >= half) & (mean >= half), axis=1)]
-    return edge
+    means: Array = (area[:, end] - area[:, :-1]) / (width[end] - width[:-1])
+    return means
 
 
-def _step(grid: Array, cells: Array, above: Array, edge: Array) -> Array:
-    first = np.minimum(edge + POST_EDGE_EV[0], grid[-1] - 10.0)[:, None]
-    last = (edge + POST_EDGE_EV[1])[:, None]
-    weight = np.where((grid >= first) & (grid <= last), cells, 0.0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        step = (weight * above).sum(axis=1) / weight.sum(axis=1)
-        return np.where(np.isfinite(step) & (step > 0.0), step, np.nan)
+def _step(grid: Array, spectra: Array, at: Indices) -> Array:
+    """The step of spectra with the edge at these points of the grid, (n,)."""
+    step = _weighted(spectra, grid, at, _step_weights)
+    return np.where(np.isfinite(step) & (step > 0.0), step, np.nan)
+
+
+def _weighted(
+    spectra: Array, grid: Array, at: Indices, weights_at: Callable[[Array, Indices], Array]
+) -> Array:
+    """Sums over each spectrum with weights that follow from where its edge is, (n,)."""
+    points, which = np.unique(at, return_inverse=True)
+    weights = weights_at(grid, points).astype(spectra.dtype)[which]
+    # einsum, since BLAS would start threads for this little
+    sums: Array = np.einsum("ij,ij->i", spectra, weights).astype(np.float64)
+    return sums
+
+
+def _mean_weights(grid: Array, at: Indices) -> Array:
+    """The mean over the next 8 eV is the sum with these, (n_at, n_energy)."""
+    points = np.arange(len(grid))
+    here = (points >= at[:, None]) & (grid <= grid[at, None] + RISE_EV)
+    weights = np.where(here, np.gradient(grid), 0.0)
+    return weights / weights.sum(axis=1, keepdims=True)
+
+
+def _step_weights(grid: Array, at: Indices) -> Array:
+    """The step is the sum with these, (n_at, n_energy): all in it but the edge is linear."""
+    edge = grid[at, None]
+    first = np.minimum(edge + POST_EDGE_EV[0], grid[-1] - 10.0)
+    after = np.where((grid >= first) & (grid <= edge + POST_EDGE_EV[1]), np.gradient(grid), 0.0)
+    after /= after.sum(axis=1, keepdims=True)
+    start = grid <= grid[0] + FIRST_EV
+    before = np.where(edge - grid[0] >= 10.0 + FIRST_EV, start / start.sum(), 0.0)
+    for row in range(len(at)):
+        part = _line_points(grid, grid[at[row]])
+        if part.any():
+            before[row] = _line_weights(grid, part, after[row] @ grid)
+    return after - before
+
+
+def _line_points(grid: Array, edge_ev: float) -> NDArray[np.bool_]:
+    """Where the line under a measured pre-edge goes through, (n_energy,); nowhere if too short."""
+    part: NDArray[np.bool_] = grid <= edge_ev - PRE_EDGE_EV
+    long_enough = part.sum() >= 3 and grid[part][-1] - grid[0] >= PRE_EDGE_LENGTH_EV
+    return part & long_enough
+
+
+def _line_weights(grid: Array, part: NDArray[np.bool_], x: float) -> Array:
+    """The value at x of the straight line through ``part`` is the sum with these, (n_energy,)."""
+    off = np.where(part, grid - grid[part].mean(), 0.0)
+    weights: Array = part / part.sum() + (x - grid[part].mean()) * off / (off @ off)
+    return weights
 
 
 def _draw_lines(grid: Array, spectra: Array, edge: Array, floor: Array) -> None:
@@ -187,8 +269,8 @@ def _draw_lines(grid: Array, spectra: Array, edge: Array, floor: Array) -> None:
     x = grid - grid[0]
     powers = np.stack([np.ones_like(x), x])
     for end in np.unique(edge):
-        part = grid <= end - PRE_EDGE_EV
-        if part.sum() < 3 or grid[part][-1] - grid[0] < PRE_EDGE_LENGTH_EV:
+        part = _line_points(grid, end)
+        if not part.any():
             continue
         rows = edge == end
         line = np.linalg.lstsq(powers[:, part].T, spectra[rows][:, part].T, rcond=None)[0]
