@@ -4,8 +4,10 @@
     header.py      what a run is: names, energies, the models it has seen
     layout.py      paths, types and attributes of the NeXus file; the one place that knows them
     draft.py       a file written aside: write, fsync, rename, fsync of the folder
-    datasets.py    contiguous and virtual datasets
-    segment.py     a range of frames in one small immutable file; how several become one
+    datasets.py    contiguous and virtual datasets, through the HDF5 library
+    segment.py     a range of frames in one small immutable file
+    raw.py         rows written, read and copied past the library
+    parts.py       segments made of rows or of other segments
     survey.py      what a folder holds, after any kill
     average.py     the running mean and its honest error
     run_folder.py  append, refresh, check, finish: what the writer calls

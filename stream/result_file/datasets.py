@@ -1,7 +1,8 @@
-"""Contiguous and virtual datasets, through h5py's low-level calls.
+"""Contiguous and virtual datasets, names and attributes, through h5py's low-level calls.
 
 A commit makes some twenty datasets; the high-level calls would take most of its time.
-All datasets are contiguous: their sizes are known when a file is written.
+All datasets are contiguous: their sizes are known when a file is written, and their places in it as
+soon as they are made, so that raw.py fills and copies them without the library.
 """
 
 from __future__ import annotations
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,12 @@ LIBVER = ("v108", "v110")  # what HDF5 1.10, of 2016, can read
 
 _LINKS = h5py.h5p.create(h5py.h5p.LINK_CREATE)
 _LINKS.set_create_intermediate_group(True)
+
+_PLACED = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+_PLACED.set_layout(h5py.h5d.CONTIGUOUS)
+_PLACED.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
+_PLACED.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
+_PLACED.set_obj_track_times(False)
 
 
 @contextmanager
@@ -46,37 +54,24 @@ class Piece:
 def create(file: h5py.File, path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     """A contiguous dataset without a fill value; its low-level identifier."""
     space = h5py.h5s.create_simple(shape)
-    kind = h5py.h5t.py_create(dtype, logical=True)
-    return h5py.h5d.create(file.id, path.encode(), kind, space, lcpl=_LINKS)
+    return h5py.h5d.create(file.id, path.encode(), _kind(dtype), space, dcpl=_PLACED, lcpl=_LINKS)
 
 
 def put(file: h5py.File, path: str, data: NDArray[Any]) -> None:
     """A contiguous dataset with data in it."""
-    whole = np.ascontiguousarray(data)
     dataset = create(file, path, data.shape, data.dtype)
     if data.size:
-        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, whole)
+        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(data))
 
 
-def put_rows(dataset: Any, at: int, data: NDArray[Any]) -> None:
-    """Write rows from row ``at`` on."""
-    if data.size == 0:
-        return
-    space = dataset.get_space()
-    space.select_hyperslab((at,) + (0,) * (data.ndim - 1), data.shape)
-    dataset.write(h5py.h5s.create_simple(data.shape), space, np.ascontiguousarray(data))
+def link(file: h5py.File, path: str, existing: str) -> None:
+    """A second name for what is there."""
+    file.id.links.create_hard(path.encode(), file.id, existing.encode(), _LINKS)
 
 
-def take_rows(file: h5py.File, path: str, dtype: np.dtype[Any], start: int, stop: int) -> Any:
-    """Rows start:stop of a dataset as dtype."""
-    dataset = h5py.h5d.open(file.id, path.encode())
-    shape = (stop - start, *dataset.shape[1:])
-    out = np.empty(shape, dtype=dtype)
-    if out.size:
-        space = dataset.get_space()
-        space.select_hyperslab((start,) + (0,) * (len(shape) - 1), shape)
-        dataset.read(h5py.h5s.create_simple(shape), space, out)
-    return out
+@lru_cache
+def _kind(dtype: np.dtype[Any]) -> Any:
+    return h5py.h5t.py_create(dtype, logical=True)
 
 
 def create_virtual(
@@ -87,7 +82,6 @@ def create_virtual(
     pieces: Sequence[Piece],
 ) -> None:
     """A virtual dataset over rows of other files; NaN or 0 where one of them is missing."""
-    kind = h5py.h5t.py_create(dtype, logical=True)
     how = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
     how.set_fill_value(np.array(np.nan if dtype.kind == "f" else 0).astype(dtype))
     tail = shape[1:]
@@ -101,7 +95,7 @@ def create_virtual(
         name = piece.file.replace("%", "%%").encode()
         how.set_virtual(space, name, path.encode(), source)
     space.select_all()
-    h5py.h5d.create(file.id, path.encode(), kind, space, dcpl=how, lcpl=_LINKS)
+    h5py.h5d.create(file.id, path.encode(), _kind(dtype), space, dcpl=how, lcpl=_LINKS)
 
 
 def text(value: str, size: int) -> bytes:

@@ -9,8 +9,9 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -36,6 +37,7 @@ class Column:
     """A dataset with one row a frame, site, atom, dead letter, or bound (frames + 1).
 
     tail holds the lengths of the further axes; "energy" stands for the energies of the run.
+    twin: the column of frames that has the same rows where every frame has one site.
     """
 
     path: str
@@ -43,10 +45,15 @@ class Column:
     axis: Axis
     tail: tuple[int | Literal["energy"], ...] = ()
     attributes: Mapping[str, str] = field(default_factory=dict)
+    twin: str = ""
 
     def shape(self, rows: int, n_energy: int) -> tuple[int, ...]:
         """Lengths of all axes."""
         return (rows, *(n_energy if length == "energy" else length for length in self.tail))
+
+    def row_bytes(self, n_energy: int) -> int:
+        """Bytes of one row."""
+        return self.dtype.itemsize * math.prod(self.shape(1, n_energy))
 
 
 def _column(path: str, dtype: str, axis: Axis, *tail: Any, **attributes: str) -> Column:
@@ -54,6 +61,12 @@ def _column(path: str, dtype: str, axis: Axis, *tail: Any, **attributes: str) ->
 
 
 _SPECTRUM: dict[str, str] = {"interpretation": "spectrum", "units": "arbitrary"}
+
+
+def _spectra_of_sites(name: str) -> Column:
+    column = _column(f"sites/{name}", "<f4", "site", "energy", **_SPECTRUM)
+    return replace(column, twin=f"entry/{name}")
+
 
 _ALWAYS = (
     _column("intensity", "<f4", "frame", "energy", long_name="intensity", **_SPECTRUM),
@@ -69,8 +82,8 @@ _ALWAYS = (
     _column("t_predicted", "<f8", "frame", units="s", meaning="since 1970-01-01 UTC"),
     _column("sites/frame_index", "<i8", "site"),
     _column("sites/atom_index", "<i4", "site", meaning="in its frame, from 0"),
-    _column("sites/intensity", "<f4", "site", "energy", **_SPECTRUM),
-    _column("sites/intensity_errors", "<f4", "site", "energy", **_SPECTRUM),
+    _spectra_of_sites("intensity"),
+    _spectra_of_sites("intensity_errors"),
     _column("dead_letters/frame_index", "<i8", "dead"),
     _column("dead_letters/reason", f"S{REASON_BYTES}", "dead"),
 )

@@ -6,23 +6,20 @@ from collections.abc import Sequence
 
 import h5py
 
-from stream.result_file.datasets import LIBVER, Piece, create, create_virtual, put
+from stream.result_file import raw
+from stream.result_file.datasets import LIBVER, Piece, create, create_virtual, link, put
 from stream.result_file.draft import Draft
 from stream.result_file.header import RunHeader
 from stream.result_file.layout import (
     ENERGY,
+    Column,
     Summary,
     columns,
     describe,
     is_written,
     put_state,
 )
-from stream.result_file.segment import (
-    Segment,
-    copy_columns,
-    state_of,
-    used_rows,
-)
+from stream.result_file.segment import Segment, make_columns, state_of
 
 
 def write_growing(draft: Draft, whole: Segment, parts: Sequence[Segment], summary: Summary) -> None:
@@ -39,8 +36,9 @@ def write_finished(
     """Fill a draft with a copy of all rows; needs no other file."""
     with h5py.File(draft, "w", libver=LIBVER) as file:
         put(file, ENERGY, summary.header.energy)
-        copy_columns(file, whole, parts, summary.header)
+        whole = make_columns(file, whole, summary.header)
         _finish(file, whole, summary, "finished")
+    raw.copy(draft, whole, parts, summary.header)
 
 
 def _finish(file: h5py.File, whole: Segment, summary: Summary, kind: str) -> None:
@@ -63,17 +61,21 @@ def _link_columns(
 ) -> None:
     for column in columns(header.keep_structures):
         rows = whole.rows(column)
-        if not is_written(column, rows):
-            continue
-        pieces, at = [], 0
-        for number, part in enumerate(parts, start=1):
-            used = used_rows(column, part, number == len(parts))
-            if used:
-                name = f"{part.path.parent.name}/{part.path.name}"
-                pieces.append(Piece(name, part.rows(column), used, at))
-            at += used
         shape = column.shape(rows, header.n_energy)
-        if pieces and 0 not in shape:
-            create_virtual(file, column.path, shape, column.dtype, pieces)
-        else:
+        if column.twin and whole.one_site_each:
+            link(file, column.path, column.twin)
+        elif rows and 0 not in shape:
+            create_virtual(file, column.path, shape, column.dtype, _pieces(column, parts))
+        elif is_written(column, rows):
             create(file, column.path, shape, column.dtype)
+
+
+def _pieces(column: Column, parts: Sequence[Segment]) -> list[Piece]:
+    pieces, at = [], 0
+    for number, part in enumerate(parts, start=1):
+        used = raw.used_rows(column, part, number == len(parts))
+        if used:
+            name = f"{part.path.parent.name}/{part.path.name}"
+            pieces.append(Piece(name, part.rows(column), used, at))
+        at += used
+    return pieces

@@ -1,51 +1,57 @@
-"""Which segments become one: eight of a level make one of the next, as digits carry.
+"""Which segments become one, so that few are left and rows are seldom copied.
 
-This is the compaction of log-structured merge trees (O'Neil et al., Acta Informatica 33, 351
-(1996)): with n commits a row is copied at most log8(n) times, and at most seven segments of a level
-remain. Above a size segments are left alone, so that no merge takes long.
+Nothing is merged while there are few. Then the newest of one level become one of the next: first
+the commits of a while, together, later what came of them. Of n commits a row is copied at most k
+times while n < C(MOST + k, k): 860 and 12,340 for once and twice, the least that is possible with
+so many files (Mathieu, Staelin, Young and Yousefi, Bigtable merge compaction, arXiv:1407.3008).
+Large ones are merged fewer at a time, so that no merge takes long; a row is then copied once more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from stream.result_file.segment import Segment
 
-FAN_IN = 8
-LARGEST_BYTES = 1 << 30
-_LARGE_ONES = 16  # a long run's segments grow with it: at most about 2 x 16 of the largest
-
-Group = tuple[int, list[Segment]]
+MOST = 40
+LARGEST_BYTES = 64 << 20
+_SHARE = 10  # of a long run one merge copies at most this part
 
 
-def plan(segments: Sequence[Segment], largest_bytes: int = LARGEST_BYTES) -> list[Group]:
-    """Groups of segments that follow each other, with the level of the segment each becomes.
-
-    Levels must not rise along ``segments``. A group of one stays as it is. A long tail of small
-    segments is carried through all levels at once, so each is copied once.
-    """
-    total = sum(segment.size for segment in segments)
-    limit = max(largest_bytes, total // _LARGE_ONES)
-    groups: list[Group] = []
-    for segment in segments:
-        groups.append((segment.level, [segment]))
-        while _is_full(groups):
-            groups[-FAN_IN:] = _carry(groups[-FAN_IN:], limit)
-    return groups
-
-
-def _is_full(groups: Sequence[Group]) -> bool:
-    tail = groups[-FAN_IN:]
-    return len(tail) == FAN_IN and tail[0][0] == tail[-1][0]
+def next_merge(segments: Sequence[Segment], largest_bytes: int = LARGEST_BYTES) -> slice | None:
+    """Which neighbours to merge next; None where there are few. Levels must not rise."""
+    if len(segments) <= MOST:
+        return None
+    limit = max(largest_bytes, sum(segment.size for segment in segments) // _SHARE)
+    start = stop = _start_of_level(segments, len(segments) - 1)
+    if start == len(segments) - 1:
+        start = stop = _start_of_level(segments, start - 1)
+    size = 0
+    while stop < len(segments) and size + segments[stop].size <= limit:
+        size += segments[stop].size
+        stop += 1
+    return slice(start, stop) if stop - start > 1 else _smallest_pair(segments)
 
 
-def _carry(groups: Sequence[Group], limit: int) -> list[Group]:
-    """The first groups that fit under the limit as one of the next level; the others stay."""
-    size, fit = 0, 0
-    for _, group in groups:
-        size += sum(segment.size for segment in group)
-        if fit and size > limit:
-            break
-        fit += 1
-    joined = [segment for _, group in groups[:fit] for segment in group]
-    return [(groups[0][0] + 1, joined), *groups[fit:]]
+def _start_of_level(segments: Sequence[Segment], at: int) -> int:
+    """Where the segments of the level of this one begin."""
+    while at > 0 and segments[at - 1].level == segments[at].level:
+        at -= 1
+    return at
+
+
+def _smallest_pair(segments: Sequence[Segment]) -> slice:
+    """Two neighbours: of more than MOST the smallest hold at most 2 / MOST of the run."""
+    pairs = [a.size + b.size for a, b in zip(segments, segments[1:], strict=False)]
+    at = pairs.index(min(pairs))
+    return slice(at, at + 2)
+
+
+def with_falling_levels(segments: Sequence[Segment]) -> list[Segment]:
+    """Levels that never rise along the run."""
+    highest, falling = 0, []
+    for segment in reversed(segments):
+        highest = max(highest, segment.level)
+        falling.append(replace(segment, level=highest))
+    return falling[::-1]

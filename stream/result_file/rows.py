@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,7 +32,8 @@ class Rows:
     t_predicted  (n,) float64, Unix seconds
     site_frame   (n_sites,) int64, index of the frame in the run (not in the block), rising
     site_atom    (n_sites,) int32, atom in its frame, from 0
-    site_intensity, site_errors  (n_sites, n_energy) float32
+    site_intensity, site_errors  (n_sites, n_energy) float32; the very arrays of the frames where
+                 each frame has one site: then they are stored once
     structures   the n structures, or None where the run does not keep them
     reasons      (index of a dead-lettered frame in the run, why), rising
 
@@ -74,6 +76,11 @@ class Rows:
         """Energies of a spectrum."""
         return int(self.intensity.shape[1])
 
+    @property
+    def one_site_each(self) -> bool:
+        """Whether the spectra of the sites are those of the frames."""
+        return self.site_intensity is self.intensity and self.site_errors is self.errors
+
     def __getitem__(self, part: slice) -> Rows:
         """Frames part.start to part.stop of the block (positions in it), as views."""
         low, high, step = part.indices(len(self))
@@ -84,8 +91,11 @@ class Rows:
         sites = slice(*np.searchsorted(self.site_frame, [first, end]))
         return Rows(
             first_index=first,
-            **{name: getattr(self, name)[low:high] for name in _FRAME_FIELDS},
-            **{name: getattr(self, name)[sites] for name in _SITE_FIELDS},
+            **self._fields(
+                lambda name: getattr(self, name)[low:high],
+                lambda name: getattr(self, name)[sites],
+                self.one_site_each,
+            ),
             structures=None if self.structures is None else self.structures[low:high],
             reasons=tuple(reason for reason in self.reasons if first <= reason[0] < end),
         )
@@ -103,15 +113,28 @@ class Rows:
         kept = [block.structures for block in blocks if block.structures is not None]
         if kept and len(kept) != len(blocks):
             raise ValueError("some rows have structures, some have none")
+
+        def join(name: str) -> NDArray[Any]:
+            return np.concatenate([getattr(block, name) for block in blocks])
+
         return cls(
             first_index=blocks[0].first_index,
-            **{
-                name: np.concatenate([getattr(block, name) for block in blocks])
-                for name in (*_FRAME_FIELDS, *_SITE_FIELDS)
-            },
+            **cls._fields(join, join, all(block.one_site_each for block in blocks)),
             structures=StructureBatch.concatenate(kept) if kept else None,
             reasons=tuple(reason for block in blocks for reason in block.reasons),
         )
+
+    @staticmethod
+    def _fields(
+        of_frames: Callable[[str], NDArray[Any]],
+        of_sites: Callable[[str], NDArray[Any]],
+        one_site_each: bool,
+    ) -> dict[str, Any]:
+        """All arrays by name; the spectra of sites once where they are those of the frames."""
+        found = {name: of_frames(name) for name in _FRAME_FIELDS}
+        found |= {name: of_sites(name) for name in ("site_frame", "site_atom")}
+        twins = {"site_intensity": "intensity", "site_errors": "errors"}
+        return found | {s: found[f] if one_site_each else of_sites(s) for s, f in twins.items()}
 
     def _check_frames(self) -> None:
         n = len(self.status)
@@ -149,4 +172,3 @@ _FRAME_FIELDS = (
     "t_pushed",
     "t_predicted",
 )
-_SITE_FIELDS = ("site_frame", "site_atom", "site_intensity", "site_errors")

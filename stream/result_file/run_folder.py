@@ -1,14 +1,15 @@
 """One run on disk, as its writer sees it.
 
-Rows go into segments, each a new small file; segments are merged eight by eight, so that a row is
-copied O(log n) times and there are few of them; the main file is derived from them at most once a
-second. When the run ends everything is copied into one file that needs no other.
-docs/adr/0004-result-files-as-merged-segments.md says why.
+Rows go into segments, each a new small file; segments are merged when there are many, so that a row
+is seldom copied; the main file is derived from them at most once a second. When the run ends
+everything is copied into one file that needs no other.
+docs/adr/0004-result-files-as-merged-segments.md says why, 0012 what it costs.
 """
 
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,27 +19,22 @@ from typing import Self
 import numpy as np
 
 from stream.result_file.average import Average, RunningAverage
-from stream.result_file.draft import Draft, storage
+from stream.result_file.draft import Draft, storage, storage_failed
 from stream.result_file.header import Model, RunHeader
-from stream.result_file.layout import Summary, columns
+from stream.result_file.layout import Summary
 from stream.result_file.leftovers import remove_empty
 from stream.result_file.main_file import write_finished, write_growing
-from stream.result_file.merging import plan
+from stream.result_file.merging import next_merge, with_falling_levels
+from stream.result_file.parts import merge, write_rows
+from stream.result_file.raw import read_spectra
 from stream.result_file.rows import Rows
-from stream.result_file.segment import (
-    Segment,
-    merge,
-    name_of,
-    read_blocks,
-    read_state,
-    span,
-    write_rows,
-)
+from stream.result_file.segment import Segment, name_of, read_state, span
 from stream.result_file.survey import is_newer_than, main_path, segments_path, survey
 from stream.result_file.takeover import adopt, claim, clear, refuse
 from xas.errors import Fenced, StorageFailed
 
 _FINISHED_LEVEL = 99  # an adopted file is larger than anything that follows it
+_REST = 40  # times as long as it took to rewrite the main file, it is left alone
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -63,6 +59,7 @@ class RunFolder:
     _superseded: list[Path] = field(default_factory=list)  # still named by the main file
     _graced: list[tuple[float, Path]] = field(default_factory=list)  # since when they are not
     _refreshed: float = -np.inf
+    _rest_s: float = 0.0
     _stale: bool = True
     _seq: int = 0
     _is_finished: bool = False
@@ -108,7 +105,7 @@ class RunFolder:
             grace_s=grace_s,
             refresh_s=refresh_s,
             models=found.contents.models if found.contents else [],
-            _segments=_with_falling_levels(found.chosen),
+            _segments=with_falling_levels(found.chosen),
             _superseded=found.spare,
             _seq=1,
         )
@@ -157,7 +154,7 @@ class RunFolder:
         models = self._models_after(rows)
         segment = self._next_segment(rows)
         with storage(segment.path), Draft(self._place, segment.path) as draft:
-            write_rows(draft, segment, rows, self.header, models)
+            segment = write_rows(draft, segment, rows, self.header, models)
             size = self._publish_segment(draft)
         self.models = models
         self._segments.append(replace(segment, size=size))
@@ -165,13 +162,16 @@ class RunFolder:
         self._stale = True
 
     def refresh(self, force: bool = False) -> bool:
-        """Merge, rewrite the main file and sweep, where rows came and refresh_s has passed.
+        """Merge where there are many segments; rewrite the main file and sweep where it is time.
 
-        Returns whether it did.
+        That is where rows came, and refresh_s has passed, or more if it takes long: it costs no
+        more than a fortieth of the time. Returns whether it did.
         """
         now = self.clock()
-        recently = 0 <= now - self._refreshed < self.refresh_s
+        recently = 0 <= now - self._refreshed < self._rest_s
         if self._is_finished or not (force or (self._stale and not recently)):
+            if not self._is_finished:
+                self._merge()
             return False
         self._check_fence()
         self._merge()
@@ -179,6 +179,7 @@ class RunFolder:
             write_growing(draft, self._whole(), self._segments, self._summary())
             draft.publish()
         self._refreshed, self._stale = now, False
+        self._rest_s = max(self.refresh_s, _REST * (self.clock() - now))
         self._release()
         self.sweep()
         return True
@@ -190,12 +191,15 @@ class RunFolder:
         removed is written again.
         """
         for segment in self._segments:
-            with storage(segment.path):
-                if segment.path.stat().st_size != segment.size:
-                    raise StorageFailed(
-                        f"{segment.path} was changed by another program; nothing more of run "
-                        f"{self.run} is acknowledged: restore the file and start again"
-                    )
+            try:
+                size = os.stat(segment.path).st_size  # noqa: PTH116 (of every segment, every time)
+            except OSError as failure:
+                raise storage_failed(segment.path, failure) from failure
+            if size != segment.size:
+                raise StorageFailed(
+                    f"{segment.path} was changed by another program; nothing more of run "
+                    f"{self.run} is acknowledged: restore the file and start again"
+                )
         if not self._stale and not self.path.exists():
             self.refresh(force=True)
 
@@ -282,7 +286,7 @@ class RunFolder:
             atoms=rows.structures.n_atoms if keep and rows.structures else 0,
             sites=len(rows.site_frame),
             dead=len(rows.reasons),
-            size=0,
+            one_site_each=rows.one_site_each,
         )
 
     def _next_path(self, first: int, end: int) -> Path:
@@ -298,17 +302,18 @@ class RunFolder:
             raise
 
     def _merge(self) -> None:
-        """Replace runs of segments by one each."""
-        merged: list[Segment] = []
-        for level, group in plan(self._segments):
-            merged.append(group[0] if len(group) == 1 else self._merge_group(level, group))
-        self._segments = merged
+        """Replace neighbours by one until few are left."""
+        while part := next_merge(self._segments):
+            self._check_fence()
+            self._segments[part] = [self._merged(self._segments[part])]
+            self._segments = with_falling_levels(self._segments)
 
-    def _merge_group(self, level: int, group: Sequence[Segment]) -> Segment:
+    def _merged(self, group: Sequence[Segment]) -> Segment:
         path = self._next_path(group[0].first, group[-1].end)
+        level = group[0].level + 1
         whole = span(group, path=path, epoch=self.epoch, seq=self._seq, level=level)
         with storage(path), Draft(self._place, path) as draft:
-            merge(draft, whole, group, self.header, self.models)
+            whole = merge(draft, whole, group, self.header, self.models)
             size = self._publish_segment(draft)
         self._superseded += [segment.path for segment in group]
         return replace(whole, size=size)
@@ -322,7 +327,7 @@ class RunFolder:
         }
         if self._segments:
             return span(self._segments, **about)
-        nothing = dict.fromkeys(("first", "end", "first_atom", "atoms", "sites", "dead", "size"), 0)
+        nothing = dict.fromkeys(("first", "end", "first_atom", "atoms", "sites", "dead"), 0)
         return Segment(**about, **nothing)  # type: ignore[arg-type]
 
     def _summary(self) -> Summary:
@@ -335,18 +340,6 @@ class RunFolder:
         self._superseded = []
 
     def _average_what_is_there(self) -> None:
-        paths = {column.path: column for column in columns(self.header.keep_structures)}
-        wanted = {
-            name: paths["entry/" + name] for name in ("status", "intensity", "intensity_errors")
-        }
-        for block in read_blocks(self._segments, self.header, wanted):
-            self._mean.add(block["status"], block["intensity"], block["intensity_errors"])
-
-
-def _with_falling_levels(segments: Sequence[Segment]) -> list[Segment]:
-    """Levels that never rise along the run, as merging expects them."""
-    highest, falling = 0, []
-    for segment in reversed(segments):
-        highest = max(highest, segment.level)
-        falling.append(replace(segment, level=highest))
-    return falling[::-1]
+        names = ("status", "intensity", "intensity_errors")
+        for status, intensity, errors in read_spectra(self._segments, self.header, names):
+            self._mean.add(status, intensity, errors)

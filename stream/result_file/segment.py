@@ -8,18 +8,14 @@ JSON state. Its name carries the writer's epoch and a sequence number and is nev
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import h5py
-import numpy as np
-from numpy.typing import NDArray
 
-from stream.result_file.datasets import LIBVER, create, put, put_rows, reading, take_rows
-from stream.result_file.draft import Draft
+from stream.result_file.datasets import create, link, reading
 from stream.result_file.header import (
     Model,
     RunHeader,
@@ -30,17 +26,13 @@ from stream.result_file.layout import (
     ENERGY,
     FORMAT,
     Column,
-    arrays,
     columns,
     get_state,
     is_written,
-    put_state,
 )
-from stream.result_file.rows import Rows
 from xas.errors import BadResultFile
 
-COPY_BYTES = 1 << 20  # copied at a time: fits into the caches, and bounds what a merge holds
-
+_ALL = columns(keep_structures=True)
 _NAME = re.compile(r"e(\d{6,})-(\d{6,})-(\d{9,})-(\d{9,})\.h5")
 
 
@@ -48,8 +40,10 @@ _NAME = re.compile(r"e(\d{6,})-(\d{6,})-(\d{9,})-(\d{9,})\.h5")
 class Segment:
     """Frames first:end in a file of ``size`` bytes.
 
-    level counts the merges its rows went through; first_atom is the number of atoms in the
-    frames before it.
+    level          counts the merges its rows went through
+    first_atom     the number of atoms in the frames before it
+    one_site_each  the spectra of sites are those of the frames, and stored once
+    places         where the rows of each column begin in the file, bytes; by path, if it has any
     """
 
     path: Path
@@ -62,7 +56,9 @@ class Segment:
     atoms: int
     sites: int
     dead: int
-    size: int
+    size: int = 0
+    one_site_each: bool = False
+    places: Mapping[str, int] = field(default_factory=dict)
 
     def rows(self, column: Column) -> int:
         """Rows of a column in this file."""
@@ -137,8 +133,10 @@ def parse_state(file: h5py.File, path: Path) -> tuple[Segment, Contents]:
         path=path, size=path.stat().st_size, **{name: int(state[name]) for name in _STORED}
     )
     header = RunHeader.from_json(state["header"], file[ENERGY][()])
-    _check_shapes(file, segment, header)
-    return segment, Contents(
+    places = _find_columns(file, segment, header)
+    twins = [(places.get(c.path), places.get(c.twin)) for c in _ALL if c.twin]
+    same = all(site == frame is not None for site, frame in twins)
+    return replace(segment, places=places, one_site_each=same), Contents(
         header=header,
         models=models_from_json(state["models"]),
         kind=state["kind"],
@@ -149,56 +147,33 @@ def parse_state(file: h5py.File, path: Path) -> tuple[Segment, Contents]:
     )
 
 
-def _check_shapes(file: h5py.File, segment: Segment, header: RunHeader) -> None:
+def _find_columns(file: h5py.File, segment: Segment, header: RunHeader) -> dict[str, int]:
+    """See that every column has its shape; the places of those that are not virtual."""
+    places = {}
     for column in columns(header.keep_structures):
         rows = segment.rows(column)
         if is_written(column, rows):
-            found = file[column.path].shape
-            if found != column.shape(rows, header.n_energy):
-                raise ValueError(f"{column.path} has shape {found}")
+            dataset = h5py.h5d.open(file.id, column.path.encode())
+            if dataset.shape != column.shape(rows, header.n_energy):
+                raise ValueError(f"{column.path} has shape {dataset.shape}")
+            if (place := dataset.get_offset()) is not None:
+                places[column.path] = place
+    return places
 
 
-def write_rows(
-    draft: Draft, segment: Segment, rows: Rows, header: RunHeader, models: list[Model]
-) -> None:
-    """Fill a draft with a block of rows."""
-    contents = arrays(rows, segment.first_atom, header.keep_structures)
-    with h5py.File(draft, "w", libver=LIBVER) as file:
-        put(file, ENERGY, header.energy)
-        for column in columns(header.keep_structures):
-            if is_written(column, segment.rows(column)):
-                put(file, column.path, contents[column.path].astype(column.dtype, copy=False))
-        put_state(file, state_of(segment, header, models))
-
-
-def merge(
-    draft: Draft,
-    whole: Segment,
-    parts: Sequence[Segment],
-    header: RunHeader,
-    models: list[Model],
-) -> None:
-    """Fill a draft with the rows of several segments that follow each other."""
-    with h5py.File(draft, "w", libver=LIBVER) as file:
-        put(file, ENERGY, header.energy)
-        copy_columns(file, whole, parts, header)
-        put_state(file, state_of(whole, header, models))
-
-
-def copy_columns(
-    file: h5py.File, whole: Segment, parts: Sequence[Segment], header: RunHeader
-) -> None:
-    """Copy every column of the parts, end to end, a few megabytes at a time."""
-    with ExitStack() as stack:
-        sources = [(part, stack.enter_context(reading(part.path))) for part in parts]
-        for column in columns(header.keep_structures):
-            rows = whole.rows(column)
-            if is_written(column, rows):
-                shape = column.shape(rows, header.n_energy)
-                dataset, at = create(file, column.path, shape, column.dtype), 0
-                for block in _coalesced(_blocks(column, sources, header)):
-                    put_rows(dataset, at, block)
-                    at += len(block)
+def make_columns(file: h5py.File, segment: Segment, header: RunHeader) -> Segment:
+    """Make the datasets of every column, to be filled; the segment with their places."""
+    places: dict[str, int] = {}
+    for column in columns(header.keep_structures):
+        rows = segment.rows(column)
+        if column.twin and segment.one_site_each:
+            link(file, column.path, column.twin)
+            places[column.path] = places[column.twin]
+        elif is_written(column, rows):
+            dataset = create(file, column.path, column.shape(rows, header.n_energy), column.dtype)
+            if (place := dataset.get_offset()) is not None:
+                places[column.path] = place
+    return replace(segment, places=places)
 
 
 def span(parts: Sequence[Segment], **changes: Any) -> Segment:
@@ -212,53 +187,6 @@ def span(parts: Sequence[Segment], **changes: Any) -> Segment:
         sites=sum(part.sites for part in parts),
         dead=sum(part.dead for part in parts),
         size=sum(part.size for part in parts),
+        one_site_each=all(part.one_site_each for part in parts),
         **changes,
     )
-
-
-def used_rows(column: Column, segment: Segment, is_last: bool) -> int:
-    """Rows that a segment gives to the whole: its last bound is the first of the next."""
-    return segment.rows(column) - (column.axis == "bound" and not is_last)
-
-
-def read_blocks(
-    segments: Sequence[Segment], header: RunHeader, paths: Mapping[str, Column]
-) -> Iterator[dict[str, NDArray[Any]]]:
-    """Some columns of segments, a few megabytes at a time."""
-    step = max(1, COPY_BYTES // (8 * max(1, header.n_energy)))
-    for segment in segments:
-        with reading(segment.path) as file:
-            n = segment.end - segment.first
-            for low in range(0, n, step):
-                high = min(n, low + step)
-                yield {
-                    name: take_rows(file, column.path, column.dtype, low, high)
-                    for name, column in paths.items()
-                }
-
-
-def _blocks(
-    column: Column, sources: Sequence[tuple[Segment, h5py.File]], header: RunHeader
-) -> Iterator[NDArray[Any]]:
-    row_bytes = column.dtype.itemsize * int(np.prod(column.shape(1, header.n_energy)))
-    step = max(1, COPY_BYTES // max(1, row_bytes))
-    for number, (segment, source) in enumerate(sources, start=1):
-        n = used_rows(column, segment, number == len(sources))
-        if not is_written(column, segment.rows(column)):
-            continue
-        for low in range(0, n, step):
-            yield take_rows(source, column.path, column.dtype, low, min(n, low + step))
-
-
-def _coalesced(blocks: Iterator[NDArray[Any]]) -> Iterator[NDArray[Any]]:
-    """Fewer, larger blocks: many segments are small."""
-    waiting: list[NDArray[Any]] = []
-    size = 0
-    for block in blocks:
-        waiting.append(block)
-        size += block.nbytes
-        if size >= COPY_BYTES:
-            yield waiting[0] if len(waiting) == 1 else np.concatenate(waiting)
-            waiting, size = [], 0
-    if waiting:
-        yield np.concatenate(waiting)

@@ -18,6 +18,8 @@ from stream.result_file.draft import SUFFIX
 from stream.result_file.segment import Contents, Segment, parse_name, read_state
 from xas.errors import BadResultFile
 
+MARKER = ".epoch"
+
 _EPOCH = re.compile(r"e(\d{6,})[-.]")
 _NOT_OURS = (OSError, KeyError, TypeError, ValueError)
 
@@ -60,7 +62,7 @@ def segments_path(folder: Path, run: str) -> Path:
 
 def marker_name(epoch: int) -> str:
     """A file that says that a writer of this epoch was here."""
-    return f"e{epoch:06d}.epoch"
+    return f"e{epoch:06d}{MARKER}"
 
 
 def highest_epoch(folder: Path, run: str) -> int:
@@ -71,7 +73,8 @@ def highest_epoch(folder: Path, run: str) -> int:
 
 def is_newer_than(segments: Path, epoch: int) -> bool:
     """Whether a writer of a later epoch has been in a folder of segments."""
-    return max(_epochs(_names(segments)), default=0) > epoch
+    markers = [name for name in _names(segments) if name.endswith(MARKER)]
+    return max(_epochs(markers), default=0) > epoch
 
 
 def survey(folder: Path, run: str) -> Survey:

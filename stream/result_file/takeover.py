@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 from stream.result_file.draft import Draft, sync_folder
@@ -47,8 +46,9 @@ def adopt(found: Survey, main: Path, place: Path, epoch: int) -> bool:
     try:
         os.link(main, target)
     except OSError:  # a file system without hard links
-        with Draft(place, target) as draft, main.open("rb") as source:
-            shutil.copyfileobj(source, draft, 1 << 20)
+        with Draft(place, target) as draft:
+            draft.truncate(found.main.size)
+            draft.place_range(0, main, 0, found.main.size)
             draft.publish()
     sync_folder(place)
     return True

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from made_rows import HEADER, RUN, Clock, OpenRun
 
+from stream.result_file import merging
 from stream.result_file.run_folder import RunFolder
 from stream.result_file.survey import highest_epoch
 
@@ -14,6 +15,12 @@ from stream.result_file.survey import highest_epoch
 @pytest.fixture
 def clock() -> Clock:
     return Clock()
+
+
+@pytest.fixture
+def few_segments(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Merging begins with the eighth segment."""
+    monkeypatch.setattr(merging, "MOST", 7)
 
 
 @pytest.fixture

@@ -50,6 +50,7 @@ def recover(folder: Path, epoch: int = 1) -> RunFolder:
     return run
 
 
+@pytest.mark.usefixtures("few_segments")
 def test_a_full_disk_leaves_everything_valid_and_writing_goes_on_with_space(
     small_disk: Path,
 ) -> None:

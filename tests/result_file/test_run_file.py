@@ -14,7 +14,7 @@ import pytest
 import silx.io
 from made_rows import HEADER, Clock, OpenRun, make_rows
 
-from stream.result_file import segment
+from stream.result_file import draft
 from stream.result_file.layout import STATE
 from stream.result_file.reader import RunFile
 from stream.result_file.run_folder import RunFolder
@@ -204,7 +204,7 @@ def test_a_growing_file_without_its_segments_says_so(growing: Path) -> None:
 def test_finishing_copies_in_bounded_memory(
     open_run: OpenRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(segment, "COPY_BYTES", 1 << 15)
+    monkeypatch.setattr(draft, "CHUNK", 1 << 15)
     folder = open_run()
     for first in range(0, 20_000, 5_000):
         folder.append(make_rows(first, 5_000))

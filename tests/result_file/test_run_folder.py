@@ -13,7 +13,7 @@ from made_rows import HEADER, RUN, Clock, OpenRun, assert_same_rows, make_rows, 
 
 from stream.result_file.header import RunHeader
 from stream.result_file.leftovers import sweep_finished
-from stream.result_file.merging import plan
+from stream.result_file.merging import MOST, next_merge, with_falling_levels
 from stream.result_file.reader import RunFile
 from stream.result_file.run_folder import RunFolder
 from stream.result_file.segment import Segment
@@ -87,39 +87,46 @@ def test_a_thousand_small_commits_stay_few_files(
             folder.refresh()
             most = max(most, folder.n_segments)
     folder.refresh(force=True)
-    assert most <= 7 * 4
+    assert most <= MOST
     assert len(list(folder.path.with_suffix(".segments").glob("*.h5"))) == folder.n_segments
     assert_same_rows(rows_in(folder.path), whole)
 
 
-def test_of_five_thousand_commits_each_row_is_copied_four_times_and_few_files_stay() -> None:
-    one = Segment(
-        path=Path("x"), epoch=1, seq=1, first=0, end=1, level=0, first_atom=0,
-        atoms=0, sites=0, dead=0, size=1000,
-    )  # fmt: skip
-    segments, copied = [], 0
-    for _ in range(5000):
-        groups = plan([*segments, one])
-        copied += sum(s.size for _, group in groups if len(group) > 1 for s in group)
-        segments = [
-            replace(group[0], level=level, size=sum(s.size for s in group))
-            for level, group in groups
-        ]
-        assert len(segments) <= 7 * 4 + 1
-    assert copied <= 4 * 5000 * 1000
+def commits(n: int, size: int, largest_bytes: int = 1 << 40) -> tuple[list[Segment], float, int]:
+    """After n commits: the segments, how often a row was copied, the bytes of the largest merge."""
+    segments: list[Segment] = []
+    copied = largest = 0
+    for i in range(n):
+        one = Segment(
+            path=Path("x"), epoch=1, seq=i, first=i, end=i + 1, level=0, first_atom=0,
+            atoms=0, sites=0, dead=0, size=size,
+        )  # fmt: skip
+        segments.append(one)
+        while part := next_merge(segments, largest_bytes):
+            group = segments[part]
+            total = sum(s.size for s in group)
+            copied, largest = copied + total, max(largest, total)
+            segments[part] = [replace(group[0], level=group[0].level + 1, size=total)]
+            segments = with_falling_levels(segments)
+        assert len(segments) <= MOST
+    return segments, copied / (n * size), largest
 
 
-def test_large_segments_are_left_alone() -> None:
-    parts = [
-        Segment(
-            path=Path("x"), epoch=1, seq=i, first=i, end=i + 1, level=3, first_atom=0,
-            atoms=0, sites=0, dead=0, size=300,
-        )
-        for i in range(8)
-    ]  # fmt: skip
-    assert [len(group) for _, group in plan(parts, largest_bytes=1000)] == [3, 1, 1, 1, 1, 1]
+def test_of_five_thousand_commits_each_row_is_copied_twice_and_few_files_stay() -> None:
+    assert commits(MOST, 1000)[1] == 0
+    assert commits(860, 1000)[1] <= 1
+    segments, copies, _ = commits(5000, 1000)
+    assert copies <= 2
+    assert sum(segment.size for segment in segments) == 5000 * 1000
 
 
+def test_no_merge_copies_more_than_a_tenth_of_a_large_run() -> None:
+    _, copies, largest = commits(3000, 1000, largest_bytes=5000)
+    assert largest <= 3000 * 1000 / 10
+    assert copies <= 4
+
+
+@pytest.mark.usefixtures("few_segments")
 def test_a_reader_of_the_old_main_file_reads_its_rows_after_a_merge(
     open_run: OpenRun, clock: Clock
 ) -> None:
@@ -244,6 +251,7 @@ def test_a_file_that_is_not_ours_is_left_alone(open_run: OpenRun, tmp_path: Path
     assert (tmp_path / f"{RUN}.h5").read_text() == "notes"
 
 
+@pytest.mark.usefixtures("few_segments")
 def test_a_writer_whose_run_was_taken_over_stops(open_run: OpenRun, clock: Clock) -> None:
     old, whole = open_run(grace_s=0.0), make_rows(0, 20)
     for i in range(8):

@@ -1,0 +1,47 @@
+"""Segments made: of a block of rows, or of several segments that follow each other."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import h5py
+
+from stream.result_file import raw
+from stream.result_file.datasets import LIBVER, put
+from stream.result_file.draft import Draft
+from stream.result_file.header import Model, RunHeader
+from stream.result_file.layout import ENERGY, arrays, put_state
+from stream.result_file.rows import Rows
+from stream.result_file.segment import Segment, make_columns, state_of
+
+
+def write_rows(
+    draft: Draft, segment: Segment, rows: Rows, header: RunHeader, models: list[Model]
+) -> Segment:
+    """Fill a draft with a block of rows."""
+    segment = _prepare(draft, segment, header, models)
+    contents = arrays(rows, segment.first_atom, header.keep_structures)
+    raw.fill(draft, segment, contents, header)
+    return segment
+
+
+def merge(
+    draft: Draft,
+    whole: Segment,
+    parts: Sequence[Segment],
+    header: RunHeader,
+    models: list[Model],
+) -> Segment:
+    """Fill a draft with the rows of several segments."""
+    whole = _prepare(draft, whole, header, models)
+    raw.copy(draft, whole, parts, header)
+    return whole
+
+
+def _prepare(draft: Draft, segment: Segment, header: RunHeader, models: list[Model]) -> Segment:
+    """All but the rows; the segment with the places for them."""
+    with h5py.File(draft, "w", libver=LIBVER) as file:
+        put(file, ENERGY, header.energy)
+        segment = make_columns(file, segment, header)
+        put_state(file, state_of(segment, header, models))
+    return segment
