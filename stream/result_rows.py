@@ -1,14 +1,16 @@
-"""From a result on the wire to rows of the file."""
+"""From results on the wire to rows of the file, many blocks at a time."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from stream.codec import decode
+from stream.codec import Array, decode
 from stream.messages import FrameBlock, ResultBlock, join_structures, join_times
 from stream.result_file.rows import DEAD_LETTERED, Rows
 from xas.errors import BadMessage
@@ -21,73 +23,140 @@ EDGE_STEP_METHOD = (
 )
 
 
+Answer = tuple[ResultBlock, Sequence[bytes]]  # with the blocks of frames, as they were pushed
+Models = Mapping[str, tuple[int, NDArray[np.float64]]]  # by SHA-256: index in the run, energies
+
+
 def rows_of(
-    result: ResultBlock,
-    frames: Sequence[bytes],
+    answers: Sequence[Answer],
     energy: NDArray[np.float64],
-    own_energy: NDArray[np.float64],
-    model_index: int,
+    models: Models,
     *,
     keep_structures: bool,
 ) -> Rows:
-    """The rows of one result and of the blocks of frames that it answers.
+    """The rows of results that follow each other, every column joined once.
 
-    ``energy`` is the run's grid, ``own_energy`` that of the model: where a later model of the run
-    has another one, its spectra are interpolated, NaN outside. BadMessage where arrays disagree.
+    ``energy`` is the run's grid: where a later model of the run has another one, its spectra are
+    interpolated, NaN outside. BadMessage where arrays disagree.
     """
-    n = result.n_frames
-    frame = result.site_frame.view("<i4", -1).astype(np.int64)
-    n_sites = len(frame)
-    if n_sites and (frame[0] < 0 or frame[-1] >= n or (np.diff(frame) < 0).any()):
-        raise BadMessage(f"run {result.run!r}: results of frames that the block does not have")
-    if n_sites or result.model:
-        width = len(own_energy)
-        intensity = _on_grid(result.intensity.view("<f4", n_sites, width), own_energy, energy)
-        errors = _on_grid(result.errors.view("<f4", n_sites, width), own_energy, energy)
-    else:
-        intensity = errors = np.zeros((0, len(energy)), dtype=np.float32)
-    status = result.status.view("|u1", n)
-    mean = _frame_means(intensity, frame, n)
+    results = [result for result, _ in answers]
+    first, counts = results[0].first, [r.n_frames for r in results]
+    n = sum(counts)
+    sites = [math.prod(r.site_frame.shape) for r in results]
+    frame = _site_frames(results, counts, sites)
+    intensity = _spectra(results, sites, energy, models, lambda r: r.intensity)
+    errors = _spectra(results, sites, energy, models, lambda r: r.errors)
+    status = _join([r.status for r in results], "|u1", counts)
     predicted = status != DEAD_LETTERED
-    steps = np.full(n, np.nan, dtype=np.float32)
-    if predicted.any():
-        steps[predicted] = edge_step(energy, mean[predicted])
+    mean = _frame_means(intensity, frame, n)
+    used = [models.get(r.model, (-1, energy))[0] for r in results]
+    novelty = _join([r.novelty for r in results], "<f4", sites)
     return Rows(
-        first_index=result.first,
+        first_index=first,
         status=status,
         intensity=mean,
         errors=_frame_means(errors, frame, n),
-        edge_step=steps,
-        novelty=_frame_maxima(result.novelty.view("<f4", n_sites), frame, n),
-        model_index=np.where(predicted, model_index, -1).astype(np.int16),
-        t_predicted=np.full(n, result.t_predicted),
-        site_frame=frame + result.first,
-        site_atom=result.site_atom.view("<i4", n_sites),
+        edge_step=_edge_steps(energy, mean, predicted),
+        novelty=_frame_maxima(novelty, frame, n),
+        model_index=np.where(predicted, np.repeat(used, counts), -1).astype(np.int16),
+        t_predicted=np.repeat([r.t_predicted for r in results], counts),
+        site_frame=frame + first,
+        site_atom=_join([r.site_atom for r in results], "<i4", sites),
         site_intensity=intensity,
         site_errors=errors,
-        reasons=tuple((result.first + i, why) for i, why in sorted(result.reasons.items())),
-        **_as_pushed(result, frames, keep_structures=keep_structures),
+        reasons=tuple((r.first + i, why) for r in results for i, why in sorted(r.reasons.items())),
+        t_pushed=_t_pushed(results, counts),
+        **_as_pushed(answers, keep_structures=keep_structures),
     )
 
 
-def _as_pushed(
-    result: ResultBlock, frames: Sequence[bytes], *, keep_structures: bool
-) -> dict[str, Any]:
-    """What the frames themselves say; where nobody could read them, what is known without them."""
-    n = result.n_frames
-    if not result.ours:
-        nothing = StructureBatch.from_arrays([], np.zeros((0, 3)), np.zeros(n + 1))
-        return {
-            "frame_time": np.arange(result.first, result.first + n, dtype=np.float64),
-            "t_pushed": np.full(n, np.nan),
-            "structures": nothing if keep_structures else None,
-        }
-    blocks = [decode(block, FrameBlock) for block in frames]
+def _join(arrays: Sequence[Array], dtype: str, lengths: Sequence[int], *tail: int) -> NDArray[Any]:
+    """Arrays of these lengths end to end; BadMessage where one is something else."""
+    row = math.prod(tail) * np.dtype(dtype).itemsize
+    for array, n in zip(arrays, lengths, strict=True):
+        if array.dtype != dtype or array.shape != (n, *tail) or len(array.data) != n * row:
+            array.view(dtype, n, *tail)  # says what is wrong
+    data = arrays[0].data if len(arrays) == 1 else b"".join([array.data for array in arrays])
+    return np.frombuffer(data, dtype=dtype).reshape(-1, *tail)
+
+
+def _site_frames(
+    results: Sequence[ResultBlock], counts: Sequence[int], sites: Sequence[int]
+) -> NDArray[np.int64]:
+    """The frame of each site, counted from the first of all; it rises."""
+    local = _join([r.site_frame for r in results], "<i4", sites)
+    frame: NDArray[np.int64] = local + np.repeat(np.cumsum([0, *counts[:-1]]), sites)
+    if ((local < 0) | (local >= np.repeat(counts, sites))).any() or (np.diff(frame) < 0).any():
+        run = results[0].run
+        raise BadMessage(f"run {run!r}: results of frames that the block does not have")
+    return frame
+
+
+def _spectra(
+    results: Sequence[ResultBlock],
+    sites: Sequence[int],
+    energy: NDArray[np.float64],
+    models: Models,
+    of: Callable[[ResultBlock], Array],
+) -> NDArray[np.float32]:
+    """Spectra of all sites on the run's grid, joined model by model."""
+    parts = []
+    predicted = [(r, n) for r, n in zip(results, sites, strict=True) if n]
+    for sha, group in groupby(predicted, key=lambda pair: pair[0].model):
+        own, blocks = models.get(sha, (-1, energy))[1], list(group)
+        values = _join([of(r) for r, _ in blocks], "<f4", [n for _, n in blocks], len(own))
+        parts.append(_on_grid(values, own, energy))
+    if len(parts) == 1:
+        return parts[0]
+    return np.concatenate([np.zeros((0, len(energy)), dtype=np.float32), *parts])
+
+
+def _edge_steps(
+    energy: NDArray[np.float64], mean: NDArray[np.float32], predicted: NDArray[np.bool_]
+) -> NDArray[np.float32]:
+    if predicted.all():
+        return edge_step(energy, mean).astype(np.float32)
+    steps = np.full(len(mean), np.nan, dtype=np.float32)
+    if predicted.any():
+        steps[predicted] = edge_step(energy, mean[predicted])
+    return steps
+
+
+def _t_pushed(results: Sequence[ResultBlock], counts: Sequence[int]) -> NDArray[np.float64]:
+    times = _join([r.t_pushed for r in results], "<f8", counts)
+    return np.where(np.repeat([r.ours for r in results], counts), times, np.nan)
+
+
+def _as_pushed(answers: Sequence[Answer], *, keep_structures: bool) -> dict[str, Any]:
+    """What the frames themselves say; BadMessage where they are not those of the results."""
+    blocks: list[FrameBlock] = []
+    for result, frames in answers:
+        new = [decode(f, FrameBlock) for f in frames] if result.ours else [_unreadable(result)]
+        if sum(block.n_frames for block in new) != result.n_frames:
+            raise BadMessage(f"run {result.run!r}: a result of other frames than were pushed")
+        blocks += new
     return {
-        "frame_time": join_times(blocks),
-        "t_pushed": result.t_pushed.view("<f8", n),
+        "frame_time": _times(blocks),
         "structures": join_structures(blocks) if keep_structures else None,
     }
+
+
+def _unreadable(result: ResultBlock) -> FrameBlock:
+    """In the place of frames that nobody could read: what is known without them."""
+    return FrameBlock.of(
+        StructureBatch.from_arrays([], np.zeros((0, 3)), np.zeros(result.n_frames + 1)),
+        run=result.run,
+        first=result.first,
+        model="",
+        t_pushed=math.nan,
+    )
+
+
+def _times(blocks: Sequence[FrameBlock]) -> NDArray[np.float64]:
+    given = [block.times for block in blocks if block.times is not None]
+    if len(given) == len(blocks):
+        return _join(given, "<f8", [block.n_frames for block in blocks])
+    return join_times(blocks)
 
 
 def _on_grid(
@@ -95,8 +164,11 @@ def _on_grid(
 ) -> NDArray[np.float32]:
     if np.array_equal(own, energy):
         return values
-    moved = [np.interp(energy, own, row, left=np.nan, right=np.nan) for row in values]
-    return np.array(moved, dtype=np.float32).reshape(len(values), len(energy))
+    right = np.clip(np.searchsorted(own, energy), 1, len(own) - 1)
+    share = (energy - own[right - 1]) / (own[right] - own[right - 1])
+    moved = values[:, right - 1] * (1.0 - share) + values[:, right] * share
+    moved[:, (energy < own[0]) | (energy > own[-1])] = np.nan
+    return moved.astype(np.float32)
 
 
 def _frame_means(

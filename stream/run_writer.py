@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import heapq
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,10 +18,10 @@ from stream.messages import ModelRecord, ResultBlock
 from stream.result_file import RunFolder, RunHeader
 from stream.result_file.rows import Rows
 from stream.result_file.survey import survey
-from stream.result_rows import EDGE_STEP_METHOD, rows_of
+from stream.result_rows import EDGE_STEP_METHOD, Answer, rows_of
 from stream.settings import Settings
 
-ROWS_AT_ONCE = 4096
+BYTES_AT_ONCE = 32 << 20  # of results in one commit, when many wait
 
 
 @dataclass
@@ -78,11 +78,11 @@ class RunWriter:
         return self.on_disk - before
 
     def _next_batch(self) -> list[ResultEntry]:
-        reach, batch, rows = self.on_disk, [], 0
-        while self._order and self._order[0][0] <= reach and rows < ROWS_AT_ONCE:
+        reach, batch, size = self.on_disk, [], 0
+        while self._order and self._order[0][0] <= reach and size < BYTES_AT_ONCE:
             entry = self._waiting.pop(heapq.heappop(self._order)[1])
             batch.append(entry)
-            rows += entry.n_frames
+            size += entry.held_bytes
             reach = max(reach, entry.first + entry.n_frames)
         return batch
 
@@ -97,14 +97,13 @@ class RunWriter:
             self._check()
             return True
         results = [decode(entry.payload, ResultBlock) for entry in new]
-        frames = [entry.frames for entry in new]
         self._know_energies(results)
         if self._folder is None:
             if not all_here:
                 return False
             self._open_folder(None)  # every frame is a dead letter: a file without energies
         assert self._folder is not None
-        rows = self._new_rows(results, frames)
+        rows = self._new_rows(list(zip(results, [entry.frames for entry in new], strict=True)))
         if rows:
             self._folder.append(Rows.concatenate(rows))
         self.on_disk = self._folder.n_frames
@@ -116,21 +115,27 @@ class RunWriter:
         if self._folder is not None:
             self._folder.check()
 
-    def _new_rows(self, results: list[ResultBlock], frames: list[Sequence[bytes]]) -> list[Rows]:
-        new, reach = [], self.on_disk
-        for result, blocks in zip(results, frames, strict=True):
+    def _new_rows(self, answers: list[Answer]) -> list[Rows]:
+        """What is not on disk yet, joined as far as results follow each other without overlap."""
+        chains: list[list[Answer]] = []
+        reach = self.on_disk
+        for result, frames in answers:
             end = result.first + result.n_frames
             if end > reach:
-                new.append(self._rows(result, blocks)[reach - result.first :])
+                if not chains or result.first != reach:
+                    chains.append([])
+                chains[-1].append((result, frames))
                 reach = end
+        new, reach = [], self.on_disk
+        for rows in map(self._rows, chains):
+            new.append(rows[reach - rows.first_index :])
+            reach = rows.end_index
         return new
 
-    def _rows(self, result: ResultBlock, frames: Sequence[bytes]) -> Rows:
+    def _rows(self, chain: list[Answer]) -> Rows:
         assert self._folder is not None
-        energy = self._folder.header.energy
-        index, own = self._energies.get(result.model, (-1, energy))
-        keep = self._folder.header.keep_structures
-        return rows_of(result, frames, energy, own, index, keep_structures=keep)
+        header = self._folder.header
+        return rows_of(chain, header.energy, self._energies, keep_structures=header.keep_structures)
 
     # -- the folder -------------------------------------------------------------------------------
 

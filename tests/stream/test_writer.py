@@ -295,10 +295,10 @@ def test_results_that_do_not_fit_their_file_stop_only_their_run(
     work(broker)
     broker.seal(good, 0)
 
-    def rows_of(result: Any, *args: object, **kwargs: Any) -> Any:
-        if result.run == "bad":
+    def rows_of(results: Any, *args: object, **kwargs: Any) -> Any:
+        if results[0].run == "bad":
             raise BadModel("nonsense")
-        return kept(result, *args, **kwargs)
+        return kept(results, *args, **kwargs)
 
     from stream.result_rows import rows_of as kept
 
