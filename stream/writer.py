@@ -20,7 +20,7 @@ from stream.messages import RunSpec
 from stream.result_file.draft import storage
 from stream.result_file.leftovers import sweep_finished
 from stream.result_file.survey import Survey, highest_epoch, survey
-from stream.run_writer import RunWriter
+from stream.run_writer import BYTES_AT_ONCE, RunWriter
 from stream.service import run_until_stopped, say
 from stream.settings import Settings
 from xas.errors import BadResultFile, Fenced, Reject, Retry, RunRefused, Stop
@@ -97,7 +97,11 @@ class Writer:
             say(f"writer of {self._out}: {error}")
 
     def step(self, block_s: float = 0.05) -> int:
-        """Read, and commit and look after runs where it is time; how many results were read."""
+        """Where it is time: read, commit, look after runs; how many results were read.
+
+        Else wait for it, at most block_s: results wait as well in the server, and many are read
+        as fast as one.
+        """
         if self._lost is not None:
             raise self._lost
         try:
@@ -111,16 +115,29 @@ class Writer:
 
     def _step(self, block_s: float) -> int:
         self._renew_if_due()
+        early_s = self._next_commit - self._clock()
+        if early_s > 0.0:
+            time.sleep(min(early_s, block_s))
+            return 0
+        self._next_commit = self._clock() + self._settings.commit_interval_s
         self._look_if_due()
-        entries = self._broker.results(self._lease, self._after, block_s=block_s)
-        if entries:
+        n = self._gather()
+        self.commit()
+        return n
+
+    def _gather(self) -> int:
+        """Take in hand what waits, or as much as one commit takes; how many results."""
+        n = size = 0
+        while entries := self._broker.results(self._lease, self._after, block_s=0.0):
             self._after = entries[-1].id
-        for entry in entries:
-            self._offer(entry)
-        if self._clock() >= self._next_commit:
-            self._next_commit = self._clock() + self._settings.commit_interval_s
-            self.commit()
-        return len(entries)
+            for entry in entries:
+                self._offer(entry)
+                size += len(entry.payload)
+            n += len(entries)
+            if size >= BYTES_AT_ONCE:
+                self._next_commit = 0.0
+                break
+        return n
 
     def _offer(self, entry: ResultEntry) -> None:
         if entry.run not in self._runs:
@@ -152,7 +169,8 @@ class Writer:
             self._finish(run)
 
     def drain(self) -> None:
-        """Commit what is in hand, let the main files follow, leave no replaced file behind."""
+        """Commit what waits, let the main files follow, leave no replaced file behind."""
+        self._gather()
         self.commit()
         for run in self._runs.values():
             run.refresh(force=True)

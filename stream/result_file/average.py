@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 Floats = NDArray[np.float64]
 
 _FEWEST_BLOCKS = 4  # an error from fewer blocks is noise
+_ROWS = 512  # taken at once: in float64 they fit into the cache
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -69,11 +70,25 @@ class _Level:
             blocks = np.concatenate([self.single, blocks])
         self.single = blocks[-1:].copy() if len(blocks) % 2 else None
         paired = len(blocks) // 2 * 2
-        return (blocks[0:paired:2] + blocks[1:paired:2]) / 2
+        pairs: Floats = blocks[0:paired:2] + blocks[1:paired:2]
+        pairs *= 0.5
+        return pairs
 
     def variance(self) -> Floats:
         """Of the blocks, divided by n."""
         return np.maximum(self.squares / self.n - (self.total / self.n) ** 2, 0.0)
+
+
+def _used(
+    status: NDArray[np.uint8], intensity: NDArray[np.float32], errors: NDArray[np.float32]
+) -> NDArray[np.bool_] | None:
+    """The rows to count; None for all of them."""
+    with np.errstate(over="ignore", invalid="ignore"):
+        finite = np.isfinite(intensity.sum()) and np.isfinite(errors.sum())
+    if finite and (status == 1).all():
+        return None
+    used: NDArray[np.bool_] = status == 1
+    return used & np.isfinite(intensity).all(axis=1) & np.isfinite(errors).all(axis=1)
 
 
 @dataclass(slots=True)
@@ -96,15 +111,19 @@ class RunningAverage:
 
         Dead-lettered rows (status not 1) and rows with a number that is not finite are left out.
         """
-        used = (status == 1) & np.isfinite(intensity).all(axis=1) & np.isfinite(errors).all(axis=1)
-        if not used.any():
+        used = _used(status, intensity, errors)
+        if used is not None:
+            intensity, errors = intensity[used], errors[used]
+        if len(intensity) == 0:
             return
-        blocks = intensity[used].astype(np.float64)
         if self._origin is None:
-            self._origin = blocks.mean(axis=0)
-        self.n += len(blocks)
-        self._errors += errors[used].sum(axis=0, dtype=np.float64)
-        blocks -= self._origin
+            self._origin = intensity[:_ROWS].mean(axis=0, dtype=np.float64)
+        self.n += len(intensity)
+        for low in range(0, len(intensity), _ROWS):
+            self._errors += errors[low : low + _ROWS].sum(axis=0, dtype=np.float64)
+            self._count(intensity[low : low + _ROWS] - self._origin)
+
+    def _count(self, blocks: Floats) -> None:
         level = 0
         while len(blocks):
             if level == len(self._levels):

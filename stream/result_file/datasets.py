@@ -7,7 +7,7 @@ soon as they are made, so that raw.py fills and copies them without the library.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
@@ -20,8 +20,13 @@ from numpy.typing import NDArray
 
 LIBVER = ("v108", "v110")  # what HDF5 1.10, of 2016, can read
 
-_LINKS = h5py.h5p.create(h5py.h5p.LINK_CREATE)
-_LINKS.set_create_intermediate_group(True)
+LINKS = h5py.h5p.create(h5py.h5p.LINK_CREATE)
+LINKS.set_create_intermediate_group(True)
+
+_UNTIMED = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
+_UNTIMED.set_obj_track_times(False)
+_SCALAR = h5py.h5s.create(h5py.h5s.SCALAR)
+_TEXT = h5py.string_dtype()
 
 _PLACED = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
 _PLACED.set_layout(h5py.h5d.CONTIGUOUS)
@@ -54,7 +59,7 @@ class Piece:
 def create(file: h5py.File, path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
     """A contiguous dataset without a fill value; its low-level identifier."""
     space = h5py.h5s.create_simple(shape)
-    return h5py.h5d.create(file.id, path.encode(), _kind(dtype), space, dcpl=_PLACED, lcpl=_LINKS)
+    return h5py.h5d.create(file.id, path.encode(), _kind(dtype), space, dcpl=_PLACED, lcpl=LINKS)
 
 
 def put(file: h5py.File, path: str, data: NDArray[Any]) -> None:
@@ -64,9 +69,41 @@ def put(file: h5py.File, path: str, data: NDArray[Any]) -> None:
         dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, np.ascontiguousarray(data))
 
 
+def put_value(file: h5py.File, path: str, value: Any) -> None:
+    """A dataset of a text, a list of texts, a truth, a number or an array."""
+    data, kind = _stored(value)
+    space = h5py.h5s.create_simple(data.shape) if data.shape else _SCALAR
+    name = path.encode()
+    dataset = h5py.h5d.create(file.id, name, kind, space, dcpl=_UNTIMED, lcpl=LINKS)
+    if data.size:
+        dataset.write(h5py.h5s.ALL, h5py.h5s.ALL, data)
+
+
+def note(file: h5py.File, path: str, attributes: Mapping[str, Any]) -> None:
+    """Attributes of a dataset or group; those that it has, under another name, stay."""
+    owner = h5py.h5o.open(file.id, path.encode())
+    for name, value in attributes.items():
+        data, kind = _stored(value)
+        space = h5py.h5s.create_simple(data.shape) if data.shape else _SCALAR
+        if not h5py.h5a.exists(owner, name.encode()):
+            h5py.h5a.create(owner, name.encode(), kind, space).write(data)
+
+
+def _stored(value: Any) -> tuple[NDArray[Any], Any]:
+    """As array, with the type in the file."""
+    data = np.asarray(value, dtype=_TEXT if isinstance(value, (str, list)) else None)
+    return data, _kind(data.dtype)
+
+
+def has(file: h5py.File, path: str) -> bool:
+    """Whether there is a dataset or group of that name."""
+    names = path.encode().split(b"/")
+    return all(file.id.links.exists(b"/".join(names[: n + 1])) for n in range(len(names)))
+
+
 def link(file: h5py.File, path: str, existing: str) -> None:
     """A second name for what is there."""
-    file.id.links.create_hard(path.encode(), file.id, existing.encode(), _LINKS)
+    file.id.links.create_hard(path.encode(), file.id, existing.encode(), LINKS)
 
 
 @lru_cache
@@ -95,7 +132,7 @@ def create_virtual(
         name = piece.file.replace("%", "%%").encode()
         how.set_virtual(space, name, path.encode(), source)
     space.select_all()
-    h5py.h5d.create(file.id, path.encode(), _kind(dtype), space, dcpl=how, lcpl=_LINKS)
+    h5py.h5d.create(file.id, path.encode(), _kind(dtype), space, dcpl=how, lcpl=LINKS)
 
 
 def text(value: str, size: int) -> bytes:

@@ -20,7 +20,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.result_file.average import Average
-from stream.result_file.datasets import put, text
+from stream.result_file.datasets import LINKS, has, note, put, put_value, text
 from stream.result_file.header import Model, RunHeader
 from stream.result_file.rows import Rows
 
@@ -174,84 +174,83 @@ class Summary:
 
 def describe(file: h5py.File, summary: Summary) -> None:
     """Everything but the columns: groups, names, average, links, attributes."""
-    header, entry = summary.header, file["entry"]
-    file.attrs.update({"default": "entry", "creator": "edgestream", "NX_class": "NXroot"})
-    entry.attrs.update({"NX_class": "NXentry", "default": "average"})
-    entry["title"] = header.title or header.run
-    entry["run_id"] = header.run
-    entry["start_time"] = iso(header.start_time)
-    if summary.end_time is not None:
-        entry["end_time"] = iso(summary.end_time)
-    entry["calculated"] = True
-    entry["finished"] = summary.end_time is not None
-    entry["interrupted"] = summary.interrupted
-    entry["sealed"] = summary.sealed
-    entry["dropped"] = summary.dropped
-    entry["dropped"].attrs["meaning"] = "frames that the producer dropped before numbering"
-    _name_things(entry, header)
-    _list_models(entry, summary.models)
-    _add_average(entry, summary.average, header)
-    _link_spectra(entry)
-    _attribute_columns(entry, header)
-
-
-def _name_things(entry: h5py.Group, header: RunHeader) -> None:
-    entry["element/symbol"] = header.element
-    entry["edge/name"] = header.edge
-    entry["sample/name"] = header.sample
-    entry["sample"].attrs["NX_class"] = "NXsample"
-    process = entry["process"]
-    process.attrs["NX_class"] = "NXprocess"
-    process["program"] = "edgestream"
-    process["version"] = header.program_version
-    process["date"] = iso(header.start_time)
-    process["descriptor"] = header.descriptor
-    process["provider"] = header.provider
-    process.attrs.update(header.extra)
-
-
-def _list_models(entry: h5py.Group, models: Sequence[Model]) -> None:
-    words = h5py.string_dtype()
-    group = entry.create_group("models")
-    for name in ("name", "version", "sha256"):
-        group.create_dataset(name, data=[getattr(m, name) for m in models], dtype=words)
-    group["first_frame"] = np.array([m.first_frame for m in models], dtype="<i8")
-
-
-def _add_average(entry: h5py.Group, average: Average, header: RunHeader) -> None:
-    group = entry.create_group("average")
-    group.attrs.update({"NX_class": "NXdata", "signal": "intensity", "axes": "energy"})
-    group.attrs["title"] = f"{header.run}: average of {average.n} frames"
-    group["energy"] = average.energy
-    group["energy"].attrs["units"] = "eV"
-    for name, (values, meaning) in average.named().items():
-        group[name] = values
-        group[name].attrs.update({"units": "arbitrary", "meaning": meaning})
-    group["n"] = average.n
-
-
-def _link_spectra(entry: h5py.Group) -> None:
-    group = entry.create_group("spectra")
-    group.attrs.update({"NX_class": "NXdata", "signal": "intensity"})
-    group.attrs["axes"] = ["frame_time", "energy"]
-    for axis, name in enumerate(("frame_time", "energy")):
-        group.attrs[f"{name}_indices"] = axis
+    header = summary.header
+    values = _names(header) | _outcome(summary) | _models(summary.models)
+    values |= {f"average/{name}": value for name, (value, _) in summary.average.named().items()}
+    values |= {"average/energy": summary.average.energy, "average/n": summary.average.n}
+    for name, value in values.items():
+        put_value(file, f"entry/{name}", value)
     for name in ("intensity", "intensity_errors", "frame_time", "energy"):
-        group[name] = h5py.SoftLink(f"/entry/{name}")
+        file.id.links.create_soft(
+            f"entry/spectra/{name}".encode(), f"/entry/{name}".encode(), LINKS
+        )
+    note(file, "/", {"default": "entry", "creator": "edgestream", "NX_class": "NXroot"})
+    for name, attributes in _attributes(summary).items():
+        if has(file, f"entry/{name}".removesuffix("/.")):
+            note(file, f"entry/{name}", attributes)
 
 
-def _attribute_columns(entry: h5py.Group, header: RunHeader) -> None:
-    entry["energy"].attrs["units"] = "eV"
+def _names(header: RunHeader) -> dict[str, Any]:
+    return {
+        "title": header.title or header.run,
+        "run_id": header.run,
+        "start_time": iso(header.start_time),
+        "calculated": True,
+        "element/symbol": header.element,
+        "edge/name": header.edge,
+        "sample/name": header.sample,
+        "process/program": "edgestream",
+        "process/version": header.program_version,
+        "process/date": iso(header.start_time),
+        "process/descriptor": header.descriptor,
+        "process/provider": header.provider,
+    }
+
+
+def _outcome(summary: Summary) -> dict[str, Any]:
+    end = summary.end_time
+    return ({} if end is None else {"end_time": iso(end)}) | {
+        "finished": end is not None,
+        "interrupted": summary.interrupted,
+        "sealed": summary.sealed,
+        "dropped": summary.dropped,
+    }
+
+
+def _models(models: Sequence[Model]) -> dict[str, Any]:
+    words = {f"models/{w}": [getattr(m, w) for m in models] for w in ("name", "version", "sha256")}
+    return words | {"models/first_frame": np.array([m.first_frame for m in models], dtype="<i8")}
+
+
+def _attributes(summary: Summary) -> dict[str, dict[str, Any]]:
+    """By name of dataset or group in the entry; "." is the entry itself."""
+    header, average = summary.header, summary.average
+    found: dict[str, dict[str, Any]] = {
+        ".": {"NX_class": "NXentry", "default": "average"},
+        "energy": {"units": "eV"},
+        "dropped": {"meaning": "frames that the producer dropped before numbering"},
+        "sample": {"NX_class": "NXsample"},
+        "process": {"NX_class": "NXprocess", **header.extra},
+        "average": _plot("intensity", "energy", f"{header.run}: average of {average.n} frames"),
+        "average/energy": {"units": "eV"},
+        "spectra": _plot("intensity", ["frame_time", "energy"])
+        | {"frame_time_indices": 0, "energy_indices": 1},
+    }
+    for name, (_, meaning) in average.named().items():
+        found[f"average/{name}"] = {"units": "arbitrary", "meaning": meaning}
     for column in columns(header.keep_structures):
-        name = column.path.removeprefix("entry/")
-        if name in entry:
-            entry[name].attrs.update(column.attributes)
-    entry["frame_time"].attrs["units"] = header.time_units
+        found[column.path.removeprefix("entry/")] = dict(column.attributes)
+    found["frame_time"]["units"] = header.time_units
     for name in ("edge_step", "intensity_normalised"):
-        entry[name].attrs["edge_step_method"] = header.edge_step_method
+        found[name]["edge_step_method"] = header.edge_step_method
     for name in ("sites", "structures", "models", "element", "edge", "dead_letters"):
-        if name in entry:
-            entry[name].attrs["NX_class"] = "NXcollection"
+        found[name] = {"NX_class": "NXcollection"}
+    return found
+
+
+def _plot(signal: str, axes: str | list[str], title: str = "") -> dict[str, Any]:
+    plot = {"NX_class": "NXdata", "signal": signal, "axes": axes}
+    return plot | {"title": title} if title else plot
 
 
 def put_state(file: h5py.File, state: Mapping[str, Any]) -> None:

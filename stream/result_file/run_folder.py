@@ -34,7 +34,8 @@ from stream.result_file.takeover import adopt, claim, clear, refuse
 from xas.errors import Fenced, StorageFailed
 
 _FINISHED_LEVEL = 99  # an adopted file is larger than anything that follows it
-_REST = 40  # times as long as it took to rewrite the main file, it is left alone
+_REST = 100  # times as long as it took to rewrite the main file, it is left alone ...
+_LONGEST_REST_S = 5.0  # ... but no longer than this
 
 
 @dataclass(slots=True, kw_only=True, eq=False)
@@ -164,8 +165,8 @@ class RunFolder:
     def refresh(self, force: bool = False) -> bool:
         """Merge where there are many segments; rewrite the main file and sweep where it is time.
 
-        That is where rows came, and refresh_s has passed, or more if it takes long: it costs no
-        more than a fortieth of the time. Returns whether it did.
+        That is where rows came, and refresh_s has passed, or up to 5 s where rewriting would else
+        take more than a hundredth of the time. Returns whether it did.
         """
         now = self.clock()
         recently = 0 <= now - self._refreshed < self._rest_s
@@ -179,7 +180,8 @@ class RunFolder:
             write_growing(draft, self._whole(), self._segments, self._summary())
             draft.publish()
         self._refreshed, self._stale = now, False
-        self._rest_s = max(self.refresh_s, _REST * (self.clock() - now))
+        took_s = self.clock() - now
+        self._rest_s = max(self.refresh_s, min(_REST * took_s, _LONGEST_REST_S))
         self._release()
         self.sweep()
         return True
