@@ -178,7 +178,7 @@ def _find_edge(grid: Array, spectra: Array) -> Indices:
     """Where the edge is, (n,): usually where the spectrum first reaches the level."""
     level = 0.5 * (_upper_median(spectra) + _first_level(grid, spectra))
     high = spectra >= level.astype(spectra.dtype)[:, None]
-    at = high.argmax(axis=1)
+    at: Indices = high.argmax(axis=1)
     unsure = np.flatnonzero(~(_weighted(spectra, grid, at, _mean_weights) >= level))
     if len(unsure):
         stays_high = _means(grid, spectra[unsure]) >= level[unsure, None]
@@ -231,8 +231,9 @@ def _mean_weights(grid: Array, at: Indices) -> Array:
     """The mean over the next 8 eV is the sum with these, (n_at, n_energy)."""
     points = np.arange(len(grid))
     here = (points >= at[:, None]) & (grid <= grid[at, None] + RISE_EV)
-    weights = np.where(here, np.gradient(grid), 0.0)
-    return weights / weights.sum(axis=1, keepdims=True)
+    cells = np.where(here, np.gradient(grid), 0.0)
+    weights: Array = cells / cells.sum(axis=1, keepdims=True)
+    return weights
 
 
 def _step_weights(grid: Array, at: Indices) -> Array:
@@ -253,8 +254,9 @@ def _step_weights(grid: Array, at: Indices) -> Array:
 def _line_points(grid: Array, edge_ev: float) -> NDArray[np.bool_]:
     """Where the line under a measured pre-edge goes through, (n_energy,); nowhere if too short."""
     part: NDArray[np.bool_] = grid <= edge_ev - PRE_EDGE_EV
-    long_enough = part.sum() >= 3 and grid[part][-1] - grid[0] >= PRE_EDGE_LENGTH_EV
-    return part & long_enough
+    if part.sum() < 3 or grid[part][-1] - grid[0] < PRE_EDGE_LENGTH_EV:
+        part[:] = False
+    return part
 
 
 def _line_weights(grid: Array, part: NDArray[np.bool_], x: float) -> Array:

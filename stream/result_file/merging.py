@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from stream.result_file.segment import Segment
 
@@ -44,7 +45,7 @@ def _start_of_level(segments: Sequence[Segment], at: int) -> int:
 
 def _smallest_pair(segments: Sequence[Segment]) -> slice:
     """Two neighbours: of more than MOST the smallest hold at most 2 / MOST of the run."""
-    pairs = [a.size + b.size for a, b in zip(segments, segments[1:], strict=False)]
+    pairs = [a.size + b.size for a, b in pairwise(segments)]
     at = pairs.index(min(pairs))
     return slice(at, at + 2)
 

@@ -76,7 +76,7 @@ def _read(
     values = np.empty(column.shape(high - low, header.n_energy), column.dtype)
     if values.size:
         at = segment.places[column.path] + low * column.row_bytes(header.n_energy)
-        _read_into(source, at, memoryview(values.reshape(-1).view(np.uint8)))
+        _read_into(source, at, values.reshape(-1).view(np.uint8).data)
     return values
 
 

@@ -129,13 +129,12 @@ def parse_state(file: h5py.File, path: Path) -> tuple[Segment, Contents]:
     state = get_state(file)
     if state["format"] > FORMAT:
         raise BadResultFile(f"{path} was written by a later edgestream; update this one")
-    segment = Segment(
-        path=path, size=path.stat().st_size, **{name: int(state[name]) for name in _STORED}
-    )
+    counts: dict[str, Any] = {name: int(state[name]) for name in _STORED}
+    segment = Segment(path=path, size=path.stat().st_size, **counts)
     header = RunHeader.from_json(state["header"], file[ENERGY][()])
     places = _find_columns(file, segment, header)
     twins = [(places.get(c.path), places.get(c.twin)) for c in _ALL if c.twin]
-    same = all(site == frame is not None for site, frame in twins)
+    same = all(site is not None and site == frame for site, frame in twins)
     return replace(segment, places=places, one_site_each=same), Contents(
         header=header,
         models=models_from_json(state["models"]),

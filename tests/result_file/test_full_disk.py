@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from made_rows import HEADER, RUN, Clock, assert_same_rows, make_rows, rows_in
@@ -111,6 +113,27 @@ def test_any_step_that_the_disk_refuses_stores_nothing(
     assert survey(tmp_path, RUN).n_frames == 5
     run.append(make_rows(5, 5))
     assert_same_rows(rows_in(run.finish(sealed=True)), make_rows(0, 10))
+
+
+@pytest.mark.parametrize("step", ["pwrite", "preadv", "open"])
+def test_a_disk_that_takes_no_direct_writes_is_written_through_the_cache(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    call, refused = getattr(os, step), []
+
+    def refuse_direct(first: Any, second: Any, *more: Any) -> Any:
+        flags = second if step == "open" else fcntl.fcntl(first, fcntl.F_GETFL)
+        if flags & os.O_DIRECT:
+            refused.append(first)
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
+        return call(first, second, *more)
+
+    monkeypatch.setattr(os, step, refuse_direct)
+    run = recover(tmp_path)
+    for first in range(0, 50, 10):
+        run.append(make_rows(first, 10))
+    assert_same_rows(rows_in(run.finish(sealed=True)), make_rows(0, 50))
+    assert refused
 
 
 def test_a_folder_that_cannot_be_made_is_named(tmp_path: Path) -> None:

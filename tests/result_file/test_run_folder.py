@@ -15,6 +15,7 @@ from stream.result_file.header import RunHeader
 from stream.result_file.leftovers import sweep_finished
 from stream.result_file.merging import MOST, next_merge, with_falling_levels
 from stream.result_file.reader import RunFile
+from stream.result_file.rows import Rows
 from stream.result_file.run_folder import RunFolder
 from stream.result_file.segment import Segment
 from stream.result_file.survey import highest_epoch, survey
@@ -50,6 +51,45 @@ def test_the_layout_is_that_of_the_design(open_run: OpenRun) -> None:
         assert entry["dropped"][()] == 3
         assert entry["average/n"][()] == 3
         assert "definition" not in entry
+
+
+def one_site_each(rows: Rows) -> Rows:
+    """The same, but the spectra of the sites are those of the frames."""
+    return replace(
+        rows,
+        site_frame=np.arange(rows.first_index, rows.end_index),
+        site_atom=np.zeros(len(rows), np.int32),
+        site_intensity=rows.intensity,
+        site_errors=rows.errors,
+    )
+
+
+@pytest.mark.usefixtures("few_segments")
+def test_spectra_of_frames_with_one_site_each_are_stored_once(open_run: OpenRun) -> None:
+    folder, whole = open_run(), one_site_each(make_rows(0, 900))
+    for first in range(0, 900, 100):
+        folder.append(whole[first : first + 100])
+    folder.refresh()
+    assert_same_rows(rows_in(folder.path), whole)
+    folder = open_run()
+    with h5py.File(folder.finish(sealed=True)) as file:
+        assert file["entry/sites/intensity"] == file["entry/intensity"]
+        assert file["entry/sites/intensity_errors"] == file["entry/intensity_errors"]
+        assert file["entry/sites/intensity"].attrs["interpretation"] == "spectrum"
+    assert_same_rows(rows_in(folder.path), whole)
+
+
+@pytest.mark.usefixtures("few_segments")
+def test_where_some_frames_have_more_sites_all_rows_are_still_right(open_run: OpenRun) -> None:
+    folder, index = open_run(), range(0, 90, 10)
+    blocks = [make_rows(i, 10, dead=(43,)) for i in index]
+    blocks = [one_site_each(b) if b.first_index % 20 else b for b in blocks]
+    for rows in blocks:
+        folder.append(rows)
+    folder.refresh()
+    assert folder.n_segments < 7
+    assert_same_rows(rows_in(folder.path), Rows.concatenate(blocks))
+    assert_same_rows(rows_in(folder.finish(sealed=True)), Rows.concatenate(blocks))
 
 
 def test_rows_must_go_on_where_the_file_ends(open_run: OpenRun) -> None:

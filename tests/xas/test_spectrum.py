@@ -111,6 +111,16 @@ def test_points_packed_on_one_side_of_the_range_do_not_pull_the_step():
     np.testing.assert_allclose(step, 1.0, atol=0.03)
 
 
+@pytest.mark.parametrize("grid", [GRID, GRID[:-1], np.linspace(6960.0, 7260.0, 601)])
+def test_the_step_of_many_float32_spectra_is_that_of_each_fit(grid):
+    edges = np.linspace(7110.0, 7124.0, 700)[:, None]
+    peak = 0.8 * np.exp(-(((grid - edges + 9.0) / 1.0) ** 2))
+    spectra = arctangent_edge(grid, edges, 3.0) + peak * (np.arange(700) % 2)[:, None] + 0.1
+    one_by_one = np.concatenate([fit_edge(grid, spectrum).step for spectrum in spectra])
+    np.testing.assert_allclose(edge_step(grid, spectra.astype(np.float32)), one_by_one, rtol=1e-5)
+    np.testing.assert_allclose(edge_step(grid, spectra), one_by_one, rtol=1e-12)
+
+
 @pytest.mark.parametrize("value", [0.0, -1.0, np.nan])
 def test_a_spectrum_without_a_step_has_none(value):
     assert np.isnan(edge_step(GRID, np.full((1, 226), value) * (GRID > EDGE))).all()
