@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import socket
 import threading
@@ -68,6 +69,7 @@ class Writer:
 
     def run(self, stop: threading.Event) -> None:
         """Write until stopped; what is in hand is made durable first."""
+        _keep_memory()
         ended = threading.Event()
         keeper = threading.Thread(target=self._keep_lease, args=(ended,), daemon=True)
         keeper.start()
@@ -284,6 +286,19 @@ class Writer:
             clock=self._clock,
             on_disk=on_disk,
         )
+
+
+def _keep_memory() -> None:
+    """Let the heap keep up to 128 MiB that were freed, in this process.
+
+    The columns of a commit are megabytes: by default each is mapped, touched page by page and
+    unmapped again, which takes a fifth of the writer's time.
+    """
+    trim_threshold, mmap_threshold = -1, -3  # <malloc.h>
+    with contextlib.suppress(OSError, AttributeError):  # no glibc
+        libc = ctypes.CDLL(None)
+        libc.mallopt(mmap_threshold, 32 << 20)
+        libc.mallopt(trim_threshold, 128 << 20)
 
 
 def program_version() -> str:

@@ -12,13 +12,14 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
-import mmap
 import os
 from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
+
+import numpy as np
 
 from xas.errors import StorageFailed
 
@@ -122,7 +123,8 @@ class Draft:
         pages = deque(sorted(self._pages))
         for start in range(0, self._size, CHUNK):
             end = min(start + CHUNK, self._size)
-            chunk[:] = empty
+            if not rows or rows[0][0] > start or rows[0][1] < end:  # else it is full of rows
+                chunk[:] = empty
             while pages and pages[0] * PAGE < end:
                 number = pages.popleft()
                 chunk[number * PAGE - start :][:PAGE] = self._pages[number]
@@ -218,7 +220,10 @@ def _up(size: int) -> int:
 
 
 def _aligned(size: int) -> memoryview:
-    return memoryview(mmap.mmap(-1, max(size, PAGE)))
+    """A buffer that begins at a page; of the heap, so that the next one has its pages already."""
+    heap = np.empty(size + PAGE, dtype=np.uint8)
+    start = -heap.ctypes.data % PAGE
+    return memoryview(heap[start : start + size].data)
 
 
 def sync_folder(folder: Path) -> None:
