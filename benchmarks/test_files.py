@@ -22,9 +22,15 @@ from typing import Any
 import numpy as np
 import pytest
 
+from stream.broker import Completion
+from stream.codec import Array, encode
+from stream.memory_broker import MemoryBroker
+from stream.messages import FrameBlock, ModelRecord, ResultBlock, RunSpec
 from stream.result_file import RunFolder, RunHeader
 from stream.result_file.average import RunningAverage
 from stream.result_file.rows import Rows
+from stream.settings import Settings
+from stream.writer import Writer, keep_memory
 from xas.spectrum import edge_step
 from xas.structure import StructureBatch
 
@@ -80,6 +86,62 @@ def moved(block: Rows, first: int) -> Rows:
 
 
 ENERGY = np.linspace(7089.5, 7179.5, 226)
+keep_memory()  # as a writer's process does
+
+
+MODEL = "ab" * 32
+
+
+class Served:
+    """A broker in memory with a run whose frames a worker has predicted, and its writer."""
+
+    def __init__(self, out: Path, block: int) -> None:
+        self.now, self.block, self.done = 1.7e9, block, 0
+        settings = Settings(segment_grace_s=0.0, high_water_bytes=1 << 40)
+        self.broker = MemoryBroker(settings, lambda: self.now)
+        self.broker.publish_model(MODEL, encode(model_record()))
+        spec = RunSpec(model="fe-k")
+        self.run = self.broker.open_run("md", spec, run_id="bench", resume=False)
+        self.writer = Writer(self.broker, out, settings=settings, clock=lambda: self.now)
+        self.frames, self.spectra = structures(block), spectra(block, ENERGY)
+
+    def work(self, frames: int) -> int:
+        """Push so many frames and predict them; how many."""
+        for first in range(self.done, self.done + frames, self.block):
+            block = FrameBlock.of(
+                self.frames, run="md", first=first, model="fe-k", t_pushed=self.now
+            )
+            self.broker.push(self.run, first, self.block, encode(block))
+            self.done = first + self.block
+        while entries := self.broker.read("w", block_s=0):
+            for entry in entries:
+                done = Completion(entries=[entry], result=self.result(entry.first), model=MODEL)
+                self.broker.complete("w", [done])
+        return frames
+
+    def result(self, first: int) -> bytes:
+        n = self.block
+        return encode(
+            ResultBlock(
+                run="md", first=first, n_frames=n, model=MODEL, t_predicted=self.now, ours=True,
+                status=Array.of(np.ones(n, np.uint8)), t_pushed=Array.of(np.full(n, self.now)),
+                site_frame=Array.of(np.arange(n, dtype="<i4")),
+                site_atom=Array.of(np.zeros(n, "<i4")), intensity=Array.of(self.spectra),
+                errors=Array.of(self.spectra / 20), novelty=Array.of(np.ones(n, np.float32)),
+                reasons={},
+            )
+        )  # fmt: skip
+
+    def step(self) -> None:
+        self.now += 0.2
+        self.writer.step(0)
+
+
+def model_record() -> ModelRecord:
+    return ModelRecord(
+        name="fe-k", version=1, sha256=MODEL, element="Fe", edge="K", descriptor="{}",
+        provider="CPU", energy=Array.of(ENERGY),
+    )  # fmt: skip
 
 
 class Cost:
@@ -194,6 +256,23 @@ def test_bulk_of_short_spectra(benchmark: Any, cost: Cost, folder: Any, frames: 
     energy = np.linspace(7097.0, 7172.0, 16)
     block = rows(0, min(20_000, frames), energy, atoms=4)
     grow(benchmark, cost, folder(energy=energy), frames, block)
+
+
+@pytest.mark.parametrize(("block", "frames"), [(BLOCK, COMMIT), (1, 600)])
+def test_the_whole_writer(
+    benchmark: Any, cost: Cost, tmp_path: Path, block: int, frames: int
+) -> None:
+    """From the bytes of results to rows that are acknowledged, merges and main files included."""
+    served = Served(tmp_path, block)
+    for _ in range(60):
+        n = served.work(frames)
+        cost.of(n, served.step)
+        assert served.broker.run("md").watermark == served.done
+    served.broker.seal(served.run, 0)
+    benchmark.pedantic(served.step, rounds=1)
+    assert served.broker.run("md").finished
+    mean = sum(cost.each[1:]) / len(cost.each[1:])
+    cost.tell(benchmark, mean=round(mean, 2), finish_s=round(benchmark.stats["min"], 2))
 
 
 def grow(benchmark: Any, cost: Cost, run: RunFolder, frames: int, block: Rows) -> None:

@@ -69,7 +69,7 @@ class Writer:
 
     def run(self, stop: threading.Event) -> None:
         """Write until stopped; what is in hand is made durable first."""
-        _keep_memory()
+        keep_memory()
         ended = threading.Event()
         keeper = threading.Thread(target=self._keep_lease, args=(ended,), daemon=True)
         keeper.start()
@@ -288,7 +288,7 @@ class Writer:
         )
 
 
-def _keep_memory() -> None:
+def keep_memory() -> None:
     """Let the heap keep up to 128 MiB that were freed, in this process.
 
     The columns of a commit are megabytes: by default each is mapped, touched page by page and
