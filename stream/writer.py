@@ -134,7 +134,7 @@ class Writer:
             self._after = entries[-1].id
             for entry in entries:
                 self._offer(entry)
-                size += len(entry.payload)
+                size += entry.held_bytes
             n += len(entries)
             if size >= BYTES_AT_ONCE:
                 self._next_commit = 0.0

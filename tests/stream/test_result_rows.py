@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 import pytest
 from bundles import ENERGY, iron_oxides
@@ -14,14 +15,14 @@ from stream.broker import Entry
 from stream.codec import Array, decode, encode
 from stream.messages import FrameBlock, ResultBlock
 from stream.result_file.rows import Rows
-from stream.result_rows import rows_of
+from stream.result_rows import Answer, rows_of
 from xas.errors import BadMessage
 from xas.structure import StructureBatch
 
 MODELS = {MODEL: (0, ENERGY)}
 
 
-def block(first: int, end: int, *, cell: bool = False, **options: object) -> ResultBlock:
+def block(first: int, end: int, *, cell: bool = False, **options: object) -> Answer:
     """The result of frames first to end, which follow from their indices."""
     structures = iron_oxides(end - first, first=first)
     if cell:
@@ -36,14 +37,16 @@ def block(first: int, end: int, *, cell: bool = False, **options: object) -> Res
     entry = Entry(
         stream="0:live", id=str(first), run="md", first=first, n_frames=end - first, payload=payload
     )
-    return decode(result_of(entry, **options).result, ResultBlock)  # type: ignore[arg-type]
+    result = decode(result_of(entry, **options).result, ResultBlock)  # type: ignore[arg-type]
+    pushed = Array.of(np.full(end - first, float(first)))
+    return msgspec.structs.replace(result, t_pushed=pushed), [payload]
 
 
-def blocks(edges: Sequence[int], **options: object) -> list[ResultBlock]:
+def blocks(edges: Sequence[int], **options: object) -> list[Answer]:
     return [block(a, b, **options) for a, b in pairwise(edges)]
 
 
-def rows(results: Sequence[ResultBlock]) -> Rows:
+def rows(results: Sequence[Answer]) -> Rows:
     return rows_of(results, ENERGY, MODELS, keep_structures=True)
 
 
@@ -103,7 +106,12 @@ def test_spectra_on_another_grid_are_interpolated() -> None:
     ],
 )
 def test_arrays_that_disagree_are_refused(name: str, wrong: np.ndarray) -> None:
-    fields = {field: getattr(block(2, 4), field) for field in ResultBlock.__struct_fields__}
-    bad = ResultBlock(**fields | {name: Array.of(wrong)})
+    good, frames = block(2, 4)
+    bad = msgspec.structs.replace(good, **{name: Array.of(wrong)})
     with pytest.raises(BadMessage):
-        rows([block(0, 2), bad])
+        rows([block(0, 2), (bad, frames)])
+
+
+def test_a_result_of_other_frames_is_refused() -> None:
+    with pytest.raises(BadMessage, match="other frames"):
+        rows([(block(0, 2)[0], block(0, 3)[1])])

@@ -296,7 +296,7 @@ def test_results_that_do_not_fit_their_file_stop_only_their_run(
     broker.seal(good, 0)
 
     def rows_of(results: Any, *args: object, **kwargs: Any) -> Any:
-        if results[0].run == "bad":
+        if results[0][0].run == "bad":
             raise BadModel("nonsense")
         return kept(results, *args, **kwargs)
 
