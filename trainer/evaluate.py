@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,11 +16,11 @@ from trainer.calibrate import (
     ErrorModel,
     cross_fitted_sigma,
     fit_error_model,
-    novelty_arrays,
     smoothed_variance,
 )
-from trainer.fit import fit, predict
-from trainer.networks import Novelty
+from trainer.fit import Lesson, fit_each, predict
+from trainer.networks import DISTANCE_FLOOR, Ensemble
+from trainer.predictor import novelty_of
 from trainer.progress import Clock
 from trainer.recipe import Recipe
 from xas.edges import edge_energy_ev
@@ -47,14 +47,20 @@ class OutOfFold:
     variance: Array
     distance: Array
 
+    @property
+    def novelty(self) -> Array:
+        """(n,) float64: the distance in units of its 99th percentile."""
+        return np.sqrt((self.distance / self.novelty_unit) ** 2 + DISTANCE_FLOOR**2)
+
     def error_model(self, labels: Labels) -> ErrorModel:
         """Calibrated on all of these predictions."""
-        return fit_error_model(labels.intensity - self.mean, self.variance, labels.energy)
+        residual = labels.intensity - self.mean
+        return fit_error_model(residual, self.variance, self.novelty, labels.energy)
 
     def sigma(self, labels: Labels) -> Array:
         """Error bars whose calibration had not seen the fold either, (n, n_energy)."""
         residual = labels.intensity - self.mean
-        return cross_fitted_sigma(residual, self.variance, labels.energy, self.fold)
+        return cross_fitted_sigma(residual, self.variance, self.novelty, labels.energy, self.fold)
 
     def figures(self, labels: Labels) -> dict[str, float]:
         """What the calibration found; ``interval_95``: how many sigma really hold 95.45 %."""
@@ -63,6 +69,7 @@ class OutOfFold:
         figures = {
             "factor": model.factor,
             "floor_median": float(np.median(model.floor)),
+            "growth": model.growth,
             "novelty_unit": self.novelty_unit,
         }
         figures |= {f"interval_{k}": float(np.quantile(pull, v)) for k, v in LEVELS.items()}
@@ -76,24 +83,26 @@ class OutOfFold:
 
 def cross_validate(recipe: Recipe, labels: Labels, features: Array, clock: Clock) -> OutOfFold:
     """Fit once a fold on the other folds, as the final model is fitted on all of them."""
+    clock.stage = f"cross-validation in {recipe.folds} folds"
     fold = grouped_folds(labels.groups, recipe.folds, recipe.seed)
     mean, variance = np.empty_like(labels.intensity), np.empty_like(labels.intensity)
     distance = np.empty(len(labels))
-    for held_out in range(recipe.folds):
-        clock.stage = f"cross-validation, fold {held_out + 1} of {recipe.folds}"
-        test = fold == held_out
-        part = replace(recipe, seed=recipe.seed + 1 + held_out)
-        ensemble = fit(part, features[~test], labels.intensity[~test], clock.epoch)
+    lessons = [
+        Lesson(features[fold != k], labels.intensity[fold != k], recipe.seed + 1 + k)
+        for k in range(recipe.folds)
+    ]
+    for k, ensemble in enumerate(fit_each(recipe, lessons, clock.epoch)):
+        test = fold == k
         members = predict(ensemble, features[test])
         mean[test] = members.mean(axis=0)
         variance[test] = smoothed_variance(members, labels.energy)
-        distance[test] = _distance(features[~test], features[test])
+        distance[test] = _distance(ensemble, lessons[k].features, features[test])
     return OutOfFold(fold, mean, variance, distance)
 
 
-def _distance(known: Array, asked: Array) -> Array:
-    novelty = Novelty(novelty_arrays(known))
-    rows = torch.from_numpy(asked.astype(np.float32))
+def _distance(ensemble: Ensemble, known: Array, asked: Array) -> Array:
+    novelty = novelty_of(ensemble, known)
+    rows = ensemble.scaled(torch.from_numpy(asked.astype(np.float32)))
     with torch.no_grad():
         parts = [novelty(part).numpy() for part in torch.split(rows, 512)]
     return np.concatenate(parts).astype(np.float64)

@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from trainer.networks import CLIP, DISTANCE_FLOOR, NOVELTY_CLIP, Ensemble, Novelty, Predictor
+from trainer.networks import CLIP, DISTANCE_FLOOR, Ensemble, Novelty, Predictor
 
 OPSET = 17
 IR_VERSION = 8  # what ONNX Runtime 1.18 and later read
@@ -60,11 +60,14 @@ def to_onnx(predictor: Predictor) -> bytes:
     """The ONNX file of a predictor whose weights were rounded (``Predictor.round_to_half``)."""
     graph = Graph()
     ensemble = predictor.ensemble
-    scaled = _scaled(graph, "input", ensemble, CLIP)
-    inputs = graph.op("MatMul", scaled, graph.half("projection", ensemble.projection.numpy()))
-    members = [_member(graph, ensemble, i, inputs) for i in range(ensemble.recipe.members)]
-    _spread(graph, predictor, members)
-    _novelty(graph, predictor.novelty)
+    scaled = _scaled(graph, ensemble)
+    novelty = _novelty(graph, predictor.novelty, scaled)
+    inputs = scaled
+    if ensemble.projection is not None:
+        inputs = graph.op("MatMul", scaled, graph.half("projection", ensemble.projection.numpy()))
+    members = [_member(graph, ensemble, i, inputs) for i in range(predictor.members)]
+    centre = _mean(graph, ensemble, members)
+    _std(graph, predictor, members, centre, novelty)
     n_features, n_energy = len(ensemble.centre), len(ensemble.mean_spectrum)
     shapes: dict[str, list[str | int]] = {
         "mean": ["n", n_energy],
@@ -90,14 +93,14 @@ def to_onnx(predictor: Predictor) -> bytes:
     return bytes(model.SerializeToString())
 
 
-def _scaled(graph: Graph, name: str, module: Ensemble | Novelty, clip: float) -> str:
-    centred = graph.op("Sub", "features", graph.constant(f"{name}_centre", module.centre.numpy()))
-    scaled = graph.op("Mul", centred, graph.constant(f"{name}_scale", module.scale.numpy()))
-    return graph.op("Clip", scaled, graph.number(-clip), graph.number(clip))
+def _scaled(graph: Graph, ensemble: Ensemble) -> str:
+    centred = graph.op("Sub", "features", graph.constant("centre", ensemble.centre.numpy()))
+    scaled = graph.op("Mul", centred, graph.constant("scale", ensemble.scale.numpy()))
+    return graph.op("Clip", scaled, graph.number(-CLIP), graph.number(CLIP))
 
 
 def _member(graph: Graph, ensemble: Ensemble, i: int, x: str) -> str:
-    """(1, n, n_energy): residual from the mean spectrum, by one member."""
+    """(n, n_outputs): the components of the spectrum, by one member."""
     last = len(ensemble.weights) - 1
     for layer, (weight, bias) in enumerate(zip(ensemble.weights, ensemble.biases, strict=True)):
         name = f"member{i}_layer{layer}"
@@ -107,43 +110,54 @@ def _member(graph: Graph, ensemble: Ensemble, i: int, x: str) -> str:
             y = _activation(graph, ensemble.recipe.activation, y)
             y = graph.op("Add", x, y) if ensemble.recipe.residual and layer else y
         x = y
-    decoder = graph.constant("decoder", ensemble.decoder.numpy())
-    return graph.op("Unsqueeze", graph.op("MatMul", x, decoder), graph.index(0))
+    return x
 
 
 def _activation(graph: Graph, kind: str, x: str) -> str:
     return graph.op("Relu", x) if kind == "relu" else graph.op("Mul", x, graph.op("Sigmoid", x))
 
 
-def _spread(graph: Graph, predictor: Predictor, members: list[str]) -> None:
-    """The outputs ``mean`` and ``std``."""
-    stacked = graph.op("Concat", *members, axis=0)
-    centre = graph.op("ReduceMean", stacked, axes=[0], keepdims=0)
-    spectrum = graph.constant("mean_spectrum", predictor.ensemble.mean_spectrum.numpy())
-    graph.op("Add", centre, spectrum, output="mean")
-    off = graph.op("Sub", stacked, centre)
-    squares = graph.op("ReduceSum", graph.op("Mul", off, off), graph.index(0), keepdims=0)
-    freedom = graph.number(float(predictor.factor) ** 2 / max(1, len(members) - 1))
-    smoothing = graph.constant("smoothing", predictor.smoothing.numpy())
-    variance = graph.op("Mul", graph.op("MatMul", squares, smoothing), freedom)
-    floor = graph.constant("floor_squared", predictor.floor.numpy() ** 2)
-    graph.op("Sqrt", graph.op("Add", variance, floor), output="std")
+def _mean(graph: Graph, ensemble: Ensemble, members: list[str]) -> str:
+    """The output ``mean``, decoded once for all members; returns their mean components."""
+    centre = graph.op("Mean", *members) if len(members) > 1 else members[0]
+    decoder = graph.constant("decoder", ensemble.decoder.numpy())
+    spectrum = graph.constant("mean_spectrum", ensemble.mean_spectrum.numpy())
+    graph.op("Gemm", centre, decoder, spectrum, output="mean")
+    return centre
 
 
-def _novelty(graph: Graph, novelty: Novelty) -> None:
+def _std(graph: Graph, predictor: Predictor, members: list[str], centre: str, novelty: str) -> None:
+    """The output ``std``."""
+    grown = graph.op("Pow", novelty, graph.number(float(predictor.growth)))
+    column = graph.op("Unsqueeze", grown, graph.index(1))
+    output = "std" if len(members) == 1 else ""
+    floor = graph.op("Mul", column, graph.constant("floor", predictor.floor.numpy()), output=output)
+    if len(members) == 1:
+        return
+    decoder = graph.constant("spread", predictor.spread.numpy())
+    off = [graph.op("MatMul", graph.op("Sub", m, centre), decoder) for m in members]
+    squares = graph.op("Sum", *[graph.op("Mul", x, x) for x in off])
+    share = float(predictor.factor) ** 2 / (len(members) - 1)
+    smoothing = graph.constant("smoothing", predictor.smoothing.numpy() * np.float32(share))
+    variance = graph.op("MatMul", squares, smoothing)
+    both = graph.op("Add", variance, graph.op("Mul", floor, floor))
+    graph.op("Sqrt", both, output="std")
+
+
+def _novelty(graph: Graph, novelty: Novelty, scaled: str) -> str:
     """The output ``novelty``; the same steps as ``networks.Novelty.forward``."""
-    x = _scaled(graph, "novelty", novelty, NOVELTY_CLIP)
-    points = novelty.points.numpy()
-    z = graph.op("MatMul", x, graph.half("axes", novelty.axes.numpy()))
+    landmarks = novelty.landmarks.numpy()
+    z = graph.op("MatMul", scaled, graph.half("axes", novelty.axes.numpy()))
     length = _squared_length(graph, z)
-    transposed = graph.half("points", np.ascontiguousarray(points.T))
-    cross = graph.op("Mul", graph.op("MatMul", z, transposed), graph.number(-2.0))
-    to_points = graph.op("Add", cross, graph.constant("point_lengths", (points**2).sum(1)))
-    nearest = graph.op("Add", graph.op("ReduceMin", to_points, axes=[1], keepdims=0), length)
-    outside = graph.op("Sub", _squared_length(graph, x), length)
+    columns = graph.half("landmarks", np.ascontiguousarray(landmarks.T))
+    lengths = graph.constant("landmark_lengths", (landmarks**2).sum(1))
+    to_landmarks = graph.op("Gemm", z, columns, lengths, alpha=-2.0)
+    nearest = graph.op("Add", graph.op("ReduceMin", to_landmarks, axes=[1], keepdims=0), length)
+    outside = graph.op("Sub", _squared_length(graph, scaled), length)
     both = graph.op("Add", graph.op("Relu", nearest), graph.op("Relu", outside))
     squared = graph.op("Mul", both, graph.number(1.0 / float(novelty.unit) ** 2))
-    graph.op("Sqrt", graph.op("Add", squared, graph.number(DISTANCE_FLOOR**2)), output="novelty")
+    floored = graph.op("Add", squared, graph.number(DISTANCE_FLOOR**2))
+    return graph.op("Sqrt", floored, output="novelty")
 
 
 def _squared_length(graph: Graph, x: str) -> str:

@@ -1,23 +1,43 @@
-"""Fitting an ensemble: features and spectra in, networks out."""
+"""Fitting networks: features and spectra in, ensembles out.
+
+Each member is fitted by itself, on one core, with random numbers of its own: as many at a time as
+there are cores, and with the same result however many these are.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Generator, Tensor
 
-from trainer.networks import Ensemble, Scaling
+from trainer.networks import Ensemble, Scaling, stacked
 from trainer.recipe import Recipe
 
 EpochDone = Callable[[float], None]
 
 
+class _Abandoned(Exception):
+    """Another member failed, or the user gave up."""
+
+
 def silent(_loss: float) -> None:
     """Tells nobody."""
+
+
+@dataclass(frozen=True, slots=True)
+class Lesson:
+    """What one ensemble learns from: features (n, n_features), spectra (n, n_energy), its seed."""
+
+    features: NDArray[np.float64]
+    spectra: NDArray[np.float64]
+    seed: int
 
 
 def fit(
@@ -26,20 +46,42 @@ def fit(
     spectra: NDArray[np.float64],
     epoch_done: EpochDone = silent,
 ) -> Ensemble:
-    """All members of an ensemble, fitted side by side, ready to predict.
+    """All members of an ensemble, ready to predict; see ``fit_each``."""
+    return fit_each(recipe, [Lesson(features, spectra, recipe.seed)], epoch_done)[0]
+
+
+def fit_each(
+    recipe: Recipe, lessons: Sequence[Lesson], epoch_done: EpochDone = silent
+) -> list[Ensemble]:
+    """One ensemble a lesson; ``recipe.threads`` members are fitted at a time.
 
     Members differ in their first weights, the order of the data and what dropout drops. The result
-    is the same for the same recipe, data and number of threads; the caller's random state and
-    number of threads are left as they were.
-
-    features (n, n_features); spectra (n, n_energy); epoch_done is given the mean loss of an epoch.
+    is the same for the same recipe and lessons; the caller's random state and number of threads are
+    left as they were. ``epoch_done`` is given the mean loss of each epoch of each member, from any
+    thread. An exception, also Ctrl-C, ends all fits at their next epoch.
     """
-    with _reproducible(recipe.seed, recipe.threads):
-        scaling = Scaling.of(recipe, features, spectra)
-        ensemble = Ensemble(recipe, scaling).train()
-        inputs = ensemble.inputs(torch.from_numpy(features.astype(np.float32)))
-        _descend(recipe, ensemble, inputs, torch.from_numpy(spectra.astype(np.float32)), epoch_done)
-    return ensemble.eval().requires_grad_(False)
+    scalings = [Scaling.of(recipe, lesson.features, lesson.spectra) for lesson in lessons]
+    stop = threading.Event()
+
+    def watched(loss: float) -> None:
+        if stop.is_set():
+            raise _Abandoned
+        epoch_done(loss)
+
+    with ThreadPoolExecutor(recipe.threads) as pool:
+        futures = [
+            pool.submit(_fit_member, recipe, scaling, lesson, member, watched)
+            for scaling, lesson in zip(scalings, lessons, strict=True)
+            for member in range(recipe.members)
+        ]
+        try:
+            members = [future.result() for future in futures]
+        except BaseException:
+            stop.set()
+            pool.shutdown(cancel_futures=True)
+            raise
+    groups = range(0, len(members), recipe.members)
+    return [stacked(members[start : start + recipe.members]) for start in groups]
 
 
 def predict(
@@ -52,51 +94,69 @@ def predict(
     return np.concatenate(parts, axis=1)
 
 
+def _fit_member(
+    recipe: Recipe, scaling: Scaling, lesson: Lesson, member: int, epoch_done: EpochDone
+) -> Ensemble:
+    generator = Generator().manual_seed(1000 * lesson.seed + member)
+    spectra = torch.from_numpy(lesson.spectra.astype(np.float32))
+    with _one_thread():
+        network = Ensemble.random(recipe, scaling, generator).train()
+        with torch.no_grad():
+            inputs = network.inputs(torch.from_numpy(lesson.features.astype(np.float32)))
+        _descend(recipe, network, inputs, spectra, generator, epoch_done)
+    return network.eval().requires_grad_(False)
+
+
 @contextmanager
-def _reproducible(seed: int, threads: int) -> Iterator[None]:
+def _one_thread() -> Iterator[None]:
+    """PyTorch on one core: two networks on one core each are faster than one on two."""
     before = torch.get_num_threads()
-    torch.set_num_threads(threads)
+    torch.set_num_threads(1)
     try:
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(seed)
-            yield
+        yield
     finally:
         torch.set_num_threads(before)
 
 
 def _descend(
-    recipe: Recipe, ensemble: Ensemble, inputs: Tensor, spectra: Tensor, epoch_done: EpochDone
+    recipe: Recipe,
+    network: Ensemble,
+    inputs: Tensor,
+    spectra: Tensor,
+    generator: Generator,
+    epoch_done: EpochDone,
 ) -> None:
     """Train in place; the weights end as their moving average."""
     n = len(inputs)
     batch = min(recipe.batch, n)
     steps = n // batch
-    optimiser, schedule = _optimiser(recipe, ensemble, steps * recipe.epochs)
-    averages = [parameter.detach().clone() for parameter in ensemble.parameters()]
+    optimiser, schedule = _optimiser(recipe, network, steps * recipe.epochs)
+    averages = [parameter.detach().clone() for parameter in network.parameters()]
     for _ in range(recipe.epochs):
-        order = torch.stack([torch.randperm(n) for _ in range(recipe.members)])
+        order = torch.randperm(n, generator=generator)
         total = 0.0
         for step in range(steps):
-            chosen = order[:, step * batch : (step + 1) * batch]
-            loss = _loss(recipe, ensemble.outputs(inputs[chosen]), spectra[chosen])
+            chosen = order[step * batch : (step + 1) * batch]
+            outputs = network.outputs(inputs[chosen], generator)
+            loss = _loss(recipe, outputs[0], spectra[chosen])
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
-            _average(averages, ensemble, recipe.average_decay)
+            _average(averages, network, recipe.average_decay)
             total += float(loss.detach())
-        epoch_done(total / steps / recipe.members)
+        epoch_done(total / steps)
     with torch.no_grad():
-        for parameter, average in zip(ensemble.parameters(), averages, strict=True):
+        for parameter, average in zip(network.parameters(), averages, strict=True):
             parameter.copy_(average)
 
 
 def _optimiser(
-    recipe: Recipe, ensemble: Ensemble, steps: int
+    recipe: Recipe, network: Ensemble, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
     groups = [
-        {"params": list(ensemble.weights), "weight_decay": recipe.weight_decay},
-        {"params": list(ensemble.biases), "weight_decay": 0.0},
+        {"params": list(network.weights), "weight_decay": recipe.weight_decay},
+        {"params": list(network.biases), "weight_decay": 0.0},
     ]
     optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
     if not recipe.one_cycle:
@@ -108,14 +168,11 @@ def _optimiser(
 
 
 def _loss(recipe: Recipe, outputs: Tensor, targets: Tensor) -> Tensor:
-    """The sum over members of the mean over spectra: no member's step depends on another's."""
     if recipe.loss == "l1":
-        each = (outputs - targets).abs().sum(-1) / targets.sum(-1)
-    else:
-        each = ((outputs - targets) ** 2).mean(-1)
-    return each.mean(1).sum()
+        return ((outputs - targets).abs().sum(-1) / targets.sum(-1)).mean()
+    return ((outputs - targets) ** 2).mean()
 
 
-def _average(averages: list[Tensor], ensemble: Ensemble, decay: float) -> None:
+def _average(averages: list[Tensor], network: Ensemble, decay: float) -> None:
     with torch.no_grad():
-        torch._foreach_lerp_(averages, list(ensemble.parameters()), 1.0 - decay)
+        torch._foreach_lerp_(averages, list(network.parameters()), 1.0 - decay)

@@ -6,13 +6,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Generator, Tensor, nn
 
 from trainer.principal import principal_axes, standard_scale
 from trainer.recipe import Recipe
@@ -20,7 +21,6 @@ from trainer.recipe import Recipe
 Array = NDArray[np.float64]
 
 CLIP = 8.0  # standard deviations; beyond it nothing was learned, and nothing may explode
-NOVELTY_CLIP = 60.0
 DISTANCE_FLOOR = 0.02  # of the novelty's scale; keeps the square root smooth at distance 0
 
 
@@ -28,9 +28,9 @@ DISTANCE_FLOOR = 0.02  # of the novelty's scale; keeps the square root smooth at
 class Scaling:
     """What turns features into inputs and outputs into spectra.
 
-    centre, scale  (n_features,) float32: standardised = (feature - centre) * scale, clipped; scale
-                   0 drops a feature that never varied
-    projection     (n_features, n_inputs) float32: inputs = standardised @ projection
+    centre, scale  (n_features,) float32: standardised = (feature - centre) * scale, clipped
+    projection     (n_features, n_inputs) float32: inputs = standardised @ projection; rows of
+                   features that never varied are 0
     mean_spectrum  (n_energy,) float32
     decoder        (n_outputs, n_energy) float32: principal components of the spectra
     """
@@ -44,14 +44,13 @@ class Scaling:
     @classmethod
     def of(cls, recipe: Recipe, features: Array, spectra: Array) -> Scaling:
         """From the training data alone."""
-        centre, std, varies = standard_scale(features)
-        scale = np.where(varies, 1.0 / np.where(varies, std, 1.0), 0.0)
-        x = np.clip((features - centre) * scale, -CLIP, CLIP)
+        centre, scale, varies = standard_scale(features)
+        x = np.clip((features - centre) * scale, -CLIP, CLIP) * varies
         mean = spectra.mean(axis=0)
         arrays = (
             centre,
             scale,
-            _whitening(x, recipe.whitening),
+            _whitening(x, recipe.whitening) * varies[:, None],
             mean,
             _decoder(spectra - mean, recipe.components),
         )
@@ -87,83 +86,146 @@ class Ensemble(nn.Module):
     scale: Tensor
     mean_spectrum: Tensor
     decoder: Tensor
-    projection: Tensor
+    projection: Tensor | None
 
-    def __init__(self, recipe: Recipe, scaling: Scaling) -> None:
+    def __init__(self, recipe: Recipe, scaling: Scaling, weights: list[Tensor]) -> None:
+        """``weights``: weight (members, n_in, n_out) and bias (members, 1, n_out) of each layer."""
         super().__init__()
         self.recipe = recipe
         for name in ("centre", "scale", "projection", "mean_spectrum", "decoder"):
             self.register_buffer(name, torch.from_numpy(getattr(scaling, name)))
-        sizes = [self.projection.shape[1], *[recipe.hidden] * recipe.depth, len(self.decoder)]
-        self.weights = nn.ParameterList()
-        self.biases = nn.ParameterList()
-        for n_in, n_out in pairwise(sizes):
-            bound = 1.0 / math.sqrt(n_in)
-            weight = torch.empty(recipe.members, n_in, n_out).uniform_(-bound, bound)
-            self.weights.append(nn.Parameter(weight))
-            self.biases.append(
-                nn.Parameter(torch.empty(recipe.members, 1, n_out).uniform_(-bound, bound))
-            )
-        self.dropout = nn.Dropout(recipe.dropout)
+        self.weights = nn.ParameterList(weights[::2])
+        self.biases = nn.ParameterList(weights[1::2])
         self.activation = nn.SiLU() if recipe.activation == "silu" else nn.ReLU()
 
-    def inputs(self, features: Tensor) -> Tensor:
-        """(n, n_inputs): standardised, clipped and projected features (n, n_features)."""
-        scaled = ((features - self.centre) * self.scale).clamp(-CLIP, CLIP)
-        return scaled @ self.projection
+    @classmethod
+    def random(cls, recipe: Recipe, scaling: Scaling, generator: Generator) -> Ensemble:
+        """One member, not yet fitted."""
+        sizes = [
+            scaling.projection.shape[1],
+            *[recipe.hidden] * recipe.depth,
+            len(scaling.decoder),
+        ]
+        weights = []
+        for n_in, n_out in pairwise(sizes):
+            bound = 1.0 / math.sqrt(n_in)
+            for rows in (n_in, 1):
+                values = torch.empty(1, rows, n_out)
+                weights.append(values.uniform_(-bound, bound, generator=generator))
+        return cls(recipe, scaling, weights)
 
-    def outputs(self, inputs: Tensor) -> Tensor:
-        """(members, n, n_energy) from inputs (members or 1, n, n_inputs)."""
-        x = inputs.expand(self.recipe.members, -1, -1)
+    def scaled(self, features: Tensor) -> Tensor:
+        """(n, n_features): standardised and clipped."""
+        return ((features - self.centre) * self.scale).clamp(-CLIP, CLIP)
+
+    def inputs(self, features: Tensor) -> Tensor:
+        """(n, n_inputs): what the first layers take."""
+        return self.projected(self.scaled(features))
+
+    def projected(self, scaled: Tensor) -> Tensor:
+        """(n, n_inputs) from standardised features."""
+        return scaled if self.projection is None else scaled @ self.projection
+
+    def components(self, inputs: Tensor, generator: Generator | None = None) -> Tensor:
+        """(members, n, n_outputs) from inputs; with a generator, dropout draws from it."""
+        x = inputs.expand(len(self.weights[0]), -1, -1)
         last = len(self.weights) - 1
         for i, (weight, bias) in enumerate(zip(self.weights, self.biases, strict=True)):
             y = torch.baddbmm(bias, x, weight)
             if i == last:
-                return y @ self.decoder + self.mean_spectrum
-            y = self.dropout(self.activation(y))
+                return y
+            y = _dropped(self.activation(y), self.recipe.dropout, generator)
             x = x + y if self.recipe.residual and i else y
         raise AssertionError("a network has at least one layer")
 
+    def outputs(self, inputs: Tensor, generator: Generator | None = None) -> Tensor:
+        """(members, n, n_energy) from inputs (n, n_inputs)."""
+        return self.components(inputs, generator) @ self.decoder + self.mean_spectrum
+
     def forward(self, features: Tensor) -> Tensor:
         """(members, n, n_energy) float32 from features (n, n_features) float32."""
-        return self.outputs(self.inputs(features)[None])
+        return self.outputs(self.inputs(features))
+
+    def fold_projection(self) -> None:
+        """Put the projection into the first layers, where that leaves less to compute.
+
+        Both are linear: a single network has no use for the step between them.
+        """
+        if self.projection is None:
+            return
+        members, n_inputs, hidden = self.weights[0].shape
+        if members * hidden * len(self.projection) > n_inputs * (
+            len(self.projection) + members * hidden
+        ):
+            return
+        self.weights[0] = nn.Parameter(self.projection @ self.weights[0], requires_grad=False)
+        self.projection = None
+
+
+def stacked(networks: Sequence[Ensemble]) -> Ensemble:
+    """Networks of one recipe and scaling as the members of one ensemble."""
+    first = networks[0]
+    both = zip(
+        *[[p for pair in zip(n.weights, n.biases, strict=True) for p in pair] for n in networks],
+        strict=True,
+    )
+    scaling = Scaling(
+        *(
+            getattr(first, name).numpy()
+            for name in ("centre", "scale", "projection", "mean_spectrum", "decoder")
+        )
+    )
+    ensemble = Ensemble(first.recipe, scaling, [torch.cat(same) for same in both])
+    return ensemble.eval().requires_grad_(False)
+
+
+def _dropped(x: Tensor, share: float, generator: Generator | None) -> Tensor:
+    if generator is None or not share:
+        return x
+    keep = torch.empty_like(x).bernoulli_(1.0 - share, generator=generator)
+    return x * keep.div_(1.0 - share)
 
 
 class Novelty(nn.Module):
     """Distance from the training data, in units of its 99th percentile on held-out data.
 
-    In standardised features, d^2 = min over training points of the distance within their first
-    principal components, plus what lies outside the span of these components.
+    In standardised features, d^2 = min over landmarks among the training points of the distance
+    within their first principal components, plus what lies outside the span of these components.
     """
 
-    centre: Tensor
-    scale: Tensor
     axes: Tensor
-    points: Tensor
+    landmarks: Tensor
     unit: Tensor
 
     def __init__(self, arrays: dict[str, NDArray[np.float32]]) -> None:
         super().__init__()
-        for name in ("centre", "scale", "axes", "points", "unit"):
+        for name in ("axes", "landmarks", "unit"):
             self.register_buffer(name, torch.from_numpy(arrays[name]))
 
-    def forward(self, features: Tensor) -> Tensor:
-        """(n,) float32 from features (n, n_features) float32."""
-        x = ((features - self.centre) * self.scale).clamp(-NOVELTY_CLIP, NOVELTY_CLIP)
-        z = x @ self.axes
+    def forward(self, scaled: Tensor) -> Tensor:
+        """(n,) float32 from standardised features (n, n_features) float32."""
+        z = scaled @ self.axes
         length = (z * z).sum(1)
-        nearest = ((self.points * self.points).sum(1) - 2.0 * (z @ self.points.T)).amin(1) + length
-        outside = (x * x).sum(1) - length
+        lengths = (self.landmarks * self.landmarks).sum(1)
+        nearest = (lengths - 2.0 * (z @ self.landmarks.T)).amin(1) + length
+        outside = (scaled * scaled).sum(1) - length
         squared = (nearest.clamp(min=0.0) + outside.clamp(min=0.0)) / self.unit**2
         return torch.sqrt(squared + DISTANCE_FLOOR**2)
 
 
 class Predictor(nn.Module):
-    """What a bundle holds. sigma^2 = (factor * smoothed spread)^2 + floor(E)^2."""
+    """What a bundle holds; its error bars are those of ``calibrate.ErrorModel``.
 
+    spread    (n_outputs, n_sampled) float32: the decoder at the energies where members are compared
+    smoothing (n_sampled, n_energy) float32: their variance, averaged over energy
+    factor, floor, growth: of the error model
+    """
+
+    spread: Tensor
     smoothing: Tensor
     factor: Tensor
     floor: Tensor
+    growth: Tensor
 
     def __init__(
         self, ensemble: Ensemble, novelty: Novelty, calibration: dict[str, NDArray[np.float32]]
@@ -171,16 +233,25 @@ class Predictor(nn.Module):
         super().__init__()
         self.ensemble = ensemble
         self.novelty = novelty
-        for name in ("smoothing", "factor", "floor"):
+        for name in ("spread", "smoothing", "factor", "floor", "growth"):
             self.register_buffer(name, torch.from_numpy(calibration[name]))
+
+    @property
+    def members(self) -> int:
+        """Networks in the ensemble."""
+        return len(self.ensemble.weights[0])
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Mean and standard deviation (n, n_energy) and novelty (n,), float32."""
-        members = self.ensemble(features)
-        mean = members.mean(0)
-        variance = ((members - mean) ** 2).sum(0) / max(1, len(members) - 1)
-        std = torch.sqrt(self.factor**2 * (variance @ self.smoothing) + self.floor**2)
-        return mean, std, self.novelty(features)
+        scaled = self.ensemble.scaled(features)
+        components = self.ensemble.components(self.ensemble.projected(scaled))
+        centre = components.mean(0)
+        mean = centre @ self.ensemble.decoder + self.ensemble.mean_spectrum
+        squares = (((components - centre) @ self.spread) ** 2).sum(0) / max(1, self.members - 1)
+        novelty = self.novelty(scaled)
+        floor = self.floor * novelty[:, None] ** self.growth
+        std = torch.sqrt(self.factor**2 * (squares @ self.smoothing) + floor**2)
+        return mean, std, novelty
 
     def round_to_half(self) -> None:
         """Round what is stored as float16, so that this model and the exported one agree."""
@@ -190,4 +261,5 @@ class Predictor(nn.Module):
 
     def _stored_as_half(self) -> list[Tensor]:
         ensemble, novelty = self.ensemble, self.novelty
-        return [ensemble.projection, *ensemble.weights, novelty.axes, novelty.points]
+        projection = [] if ensemble.projection is None else [ensemble.projection]
+        return [*projection, *ensemble.weights, novelty.axes, novelty.landmarks]

@@ -6,8 +6,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from trainer.archive import Labels
-from trainer.calibrate import ErrorModel, novelty_arrays, smoothing_matrix
+from trainer.calibrate import ErrorModel, novelty_arrays, sampled_energies, smoothing_matrix
 from trainer.networks import Ensemble, Novelty, Predictor
 
 Array = NDArray[np.float64]
@@ -17,25 +16,34 @@ def assemble(
     ensemble: Ensemble,
     error_model: ErrorModel,
     novelty_unit: float,
-    labels: Labels,
+    energy: Array,
     features: Array,
 ) -> Predictor:
     """Put the parts together; weights are rounded to what the bundle can hold.
 
     features  (n, n_features), of all labels: novelty is the distance from these
     """
+    ensemble.fold_projection()
     calibration = {
-        "smoothing": smoothing_matrix(labels.energy),
+        "spread": ensemble.decoder.numpy()[:, sampled_energies(energy)],
+        "smoothing": smoothing_matrix(energy),
         "factor": np.array(error_model.factor),
         "floor": error_model.floor,
+        "growth": np.array(error_model.growth),
     }
     predictor = Predictor(
         ensemble,
-        Novelty(novelty_arrays(features, novelty_unit)),
+        novelty_of(ensemble, features, novelty_unit),
         {name: np.asarray(a, dtype=np.float32) for name, a in calibration.items()},
     )
     predictor.round_to_half()
     return predictor.eval().requires_grad_(False)
+
+
+def novelty_of(ensemble: Ensemble, features: Array, unit: float = 1.0) -> Novelty:
+    """Distance from the features (n, n_features) that an ensemble was fitted to."""
+    scaled = ensemble.scaled(torch.from_numpy(features.astype(np.float32))).numpy()
+    return Novelty(novelty_arrays(scaled.astype(np.float64), ensemble.recipe.landmarks, unit))
 
 
 def answer(

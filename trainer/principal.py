@@ -24,6 +24,11 @@ def principal_axes(x: Array) -> tuple[Array, Array]:
 
 
 def standard_scale(x: Array) -> tuple[Array, Array, NDArray[np.bool_]]:
-    """Mean and standard deviation of each column, and which columns vary at all."""
+    """Mean of each column, 1 / its standard deviation, and which columns vary at all.
+
+    A column that never varied must not hide what is new in it: its scale is the typical one.
+    """
     centre, std = x.mean(axis=0), x.std(axis=0)
-    return centre, std, std > 1e-6 * np.maximum(1.0, np.abs(centre))
+    varies = std > 1e-6 * np.maximum(1.0, np.abs(centre))
+    typical = float(np.median(std[varies])) if varies.any() else 1.0
+    return centre, 1.0 / np.where(varies, std, typical), varies

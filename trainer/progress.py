@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Progress:
-    """One report: ``done`` of ``total`` epochs of the whole training, ``loss`` of the last one."""
+    """One report: ``done`` of ``total`` epochs of all networks, ``loss`` of the last one."""
 
     stage: str
     done: int
@@ -28,7 +29,7 @@ Callback = Callable[[Progress], None]
 
 @dataclass(slots=True)
 class Clock:
-    """Counts epochs over all stages and tells the callback."""
+    """Counts epochs over all stages and tells the callback, one thread at a time."""
 
     total: int
     callback: Callback | None = None
@@ -36,20 +37,23 @@ class Clock:
     stage: str = ""
     model: str = ""
     started: float = field(default_factory=time.monotonic)
+    one_at_a_time: threading.Lock = field(default_factory=threading.Lock)
 
     def epoch(self, loss: float) -> None:
         """One more epoch has ended."""
-        self.done += 1
-        if self.callback is not None:
-            self.callback(
-                Progress(
-                    stage=f"{self.model}: {self.stage}" if self.model else self.stage,
-                    done=self.done,
-                    total=self.total,
-                    loss=loss,
-                    elapsed_s=self.elapsed_s,
-                )
-            )
+        with self.one_at_a_time:
+            self.done += 1
+            if self.callback is not None:
+                self.callback(self._progress(loss))
+
+    def _progress(self, loss: float) -> Progress:
+        return Progress(
+            stage=f"{self.model}: {self.stage}" if self.model else self.stage,
+            done=self.done,
+            total=self.total,
+            loss=loss,
+            elapsed_s=self.elapsed_s,
+        )
 
     @property
     def elapsed_s(self) -> float:

@@ -139,7 +139,9 @@ def _train(
     from trainer.predictor import assemble
 
     paper = recipe_of("xanesnet-2022", folds=recipe.folds, seed=recipe.seed) if compare else None
-    clock = Clock(total=_epochs(recipe) + recipe.epochs + (_epochs(paper) if paper else 0))
+    clock = Clock(
+        total=_epochs(recipe) + recipe.members * recipe.epochs + (_epochs(paper) if paper else 0)
+    )
     clock.callback = progress
     split = split_name(labels, recipe)
     features = featurise(recipe, labels)
@@ -155,14 +157,14 @@ def _train(
     clock.stage = "fit to all labels"
     ensemble = fit(recipe, features, labels.intensity, clock.epoch)
     predictor = assemble(
-        ensemble, held_out.error_model(labels), held_out.novelty_unit, labels, features
+        ensemble, held_out.error_model(labels), held_out.novelty_unit, labels.energy, features
     )
     calibration = calibration_record(held_out.figures(labels), split)
     return _Trained(recipe, predictor, tuple(quality), calibration, clock.elapsed_s)
 
 
 def _epochs(recipe: Recipe) -> int:
-    return recipe.folds * recipe.epochs
+    return recipe.folds * recipe.members * recipe.epochs
 
 
 def featurise(recipe: Recipe, labels: Labels) -> Array:

@@ -73,12 +73,12 @@ def test_progress_tells_every_epoch_and_the_time_left(tmp_path: Path, labels_fil
     seen: list[Progress] = []
     store = Store([tmp_path], builtin=False)
     train("p", labels_file, store, quick=True, epochs=2, threads=1, progress=seen.append)
-    assert [p.done for p in seen] == [1, 2, 3, 4, 5, 6]
-    assert {p.total for p in seen} == {6}
+    assert [p.done for p in seen] == list(range(1, 13))  # 2 epochs of 2 members, 2 folds and all
+    assert {p.total for p in seen} == {12}
     assert seen[-1].left_s == 0.0
-    assert [p.stage for p in seen[::2]] == [
-        "cross-validation, fold 1 of 2",
-        "cross-validation, fold 2 of 2",
+    assert [p.stage for p in seen[::4]] == [
+        "cross-validation in 2 folds",
+        "cross-validation in 2 folds",
         "fit to all labels",
     ]
 
@@ -91,6 +91,21 @@ def test_the_same_training_gives_the_same_model(tmp_path: Path, labels_file: Pat
     assert first.sha256 == second.sha256
     other = train("same", labels_file, store, quick=True, epochs=2, threads=1, seed=7)
     assert other.sha256 != first.sha256
+    beside = train("same", labels_file, store, quick=True, epochs=2, threads=2)
+    assert beside.sha256 == first.sha256
+
+
+def test_giving_up_ends_all_fits_at_their_next_epoch(tmp_path: Path, labels_file: Path) -> None:
+    store = Store([tmp_path], builtin=False)
+    seen: list[Progress] = []
+
+    def impatient(progress: Progress) -> None:
+        seen.append(progress)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train("p", labels_file, store, quick=True, epochs=1000, threads=2, progress=impatient)
+    assert len(seen) <= 4
 
 
 def test_the_paper_s_protocol_is_a_preset(tmp_path: Path, labels_file: Path) -> None:
