@@ -13,7 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
-from trainer.networks import CLIP, DISTANCE_FLOOR, Ensemble, Novelty, Predictor
+from trainer.networks import CLIP, DISTANCE_FLOOR, FAR, Ensemble, Novelty, Predictor
 
 OPSET = 17
 IR_VERSION = 8  # what ONNX Runtime 1.18 and later read
@@ -62,9 +62,9 @@ def to_onnx(predictor: Predictor) -> bytes:
     ensemble = predictor.ensemble
     scaled = _scaled(graph, ensemble)
     novelty = _novelty(graph, predictor.novelty, scaled)
-    inputs = scaled
+    inputs = graph.op("Clip", scaled, graph.number(-CLIP), graph.number(CLIP))
     if ensemble.projection is not None:
-        inputs = graph.op("MatMul", scaled, graph.half("projection", ensemble.projection.numpy()))
+        inputs = graph.op("MatMul", inputs, graph.half("projection", ensemble.projection.numpy()))
     members = [_member(graph, ensemble, i, inputs) for i in range(predictor.members)]
     centre = _mean(graph, ensemble, members)
     _std(graph, predictor, members, centre, novelty)
@@ -96,7 +96,7 @@ def to_onnx(predictor: Predictor) -> bytes:
 def _scaled(graph: Graph, ensemble: Ensemble) -> str:
     centred = graph.op("Sub", "features", graph.constant("centre", ensemble.centre.numpy()))
     scaled = graph.op("Mul", centred, graph.constant("scale", ensemble.scale.numpy()))
-    return graph.op("Clip", scaled, graph.number(-CLIP), graph.number(CLIP))
+    return graph.op("Clip", scaled, graph.number(-FAR), graph.number(FAR))
 
 
 def _member(graph: Graph, ensemble: Ensemble, i: int, x: str) -> str:

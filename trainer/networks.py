@@ -21,6 +21,7 @@ from trainer.recipe import Recipe
 Array = NDArray[np.float64]
 
 CLIP = 8.0  # standard deviations; beyond it nothing was learned, and nothing may explode
+FAR = 60.0  # standard deviations; the novelty counts what the networks do not see any more
 DISTANCE_FLOOR = 0.02  # of the novelty's scale; keeps the square root smooth at distance 0
 
 
@@ -115,16 +116,17 @@ class Ensemble(nn.Module):
         return cls(recipe, scaling, weights)
 
     def scaled(self, features: Tensor) -> Tensor:
-        """(n, n_features): standardised and clipped."""
-        return ((features - self.centre) * self.scale).clamp(-CLIP, CLIP)
+        """(n, n_features): standardised."""
+        return ((features - self.centre) * self.scale).clamp(-FAR, FAR)
 
     def inputs(self, features: Tensor) -> Tensor:
         """(n, n_inputs): what the first layers take."""
         return self.projected(self.scaled(features))
 
     def projected(self, scaled: Tensor) -> Tensor:
-        """(n, n_inputs) from standardised features."""
-        return scaled if self.projection is None else scaled @ self.projection
+        """(n, n_inputs) from standardised features, which are clipped first."""
+        clipped = scaled.clamp(-CLIP, CLIP)
+        return clipped if self.projection is None else clipped @ self.projection
 
     def components(self, inputs: Tensor, generator: Generator | None = None) -> Tensor:
         """(members, n, n_outputs) from inputs; with a generator, dropout draws from it."""

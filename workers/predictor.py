@@ -68,23 +68,15 @@ class Predictor:
         self._check_absorbers(batch, sites, absorber, reasons)
         sites = _without(sites, reasons)
         features = self._featurise(batch, sites, reasons)
-        for k in np.flatnonzero(features.closest < TOO_CLOSE_ANGSTROM):
-            reasons.setdefault(
-                int(sites.structure[k]),
-                f"two atoms lie {features.closest[k]:.2g} angstrom apart near atom {sites.atom[k]}",
-            )
-        mean, std, novelty = self._session.run(features.values.astype(np.float32))
-        finite = np.isfinite(mean).all(axis=1) & np.isfinite(std).all(axis=1)
-        for k in np.flatnonzero(~finite):
-            reasons.setdefault(int(sites.structure[k]), "the model's answer is not finite")
-        keep = ~np.isin(sites.structure, list(reasons))
-        if keep.all():
-            kept = (sites, mean, std, novelty)
-        else:
-            kept = (_select(sites, keep), mean[keep], std[keep], novelty[keep])
-        return Prediction(
-            sites=kept[0], intensity=kept[1], errors=kept[2], novelty=kept[3], reasons=reasons
-        )
+        self._name_close_atoms(sites, features, reasons)
+        mean, std, novelty = self._session.run(features.values)
+        if not (np.isfinite(mean).all() and np.isfinite(std).all()):
+            finite = np.isfinite(mean).all(axis=1) & np.isfinite(std).all(axis=1)
+            for k in np.flatnonzero(~finite):
+                reasons.setdefault(int(sites.structure[k]), "the model's answer is not finite")
+        if reasons and not (keep := _good(sites, reasons)).all():
+            sites, mean, std, novelty = _select(sites, keep), mean[keep], std[keep], novelty[keep]
+        return Prediction(sites=sites, intensity=mean, errors=std, novelty=novelty, reasons=reasons)
 
     def _featurise(self, batch: StructureBatch, sites: Sites, reasons: dict[int, str]) -> Features:
         """Features of sites whose structures are all good; the bad ones are left out first."""
@@ -93,6 +85,16 @@ class Predictor:
         good = np.setdiff1d(np.arange(len(batch)), list(reasons))
         renumbered = Sites(np.searchsorted(good, sites.structure), sites.atom)
         return self._descriptor.featurise(batch.take(good), renumbered)
+
+    def _name_close_atoms(self, sites: Sites, features: Features, reasons: dict[int, str]) -> None:
+        closest = features.closest
+        if closest.min(initial=np.inf) >= TOO_CLOSE_ANGSTROM:
+            return
+        for k in np.flatnonzero(closest < TOO_CLOSE_ANGSTROM):
+            reasons.setdefault(
+                int(sites.structure[k]),
+                f"two atoms lie {closest[k]:.2g} angstrom apart near atom {sites.atom[k]}",
+            )
 
     def _check_absorbers(
         self, batch: StructureBatch, sites: Sites, absorber: str | None, reasons: dict[int, str]
@@ -117,7 +119,7 @@ class Predictor:
         check = self.bundle.check()
         try:
             features = self._descriptor.featurise(check.batch, check.sites)
-            fault = self._session.check_fault(features.values.astype(np.float32), check)
+            fault = self._session.check_fault(features.values, check)
         except Exception as error:  # noqa: BLE001 - whatever it is, it is not a frame's fault
             fault = f"the check input fails with {type(error).__name__}: {error}"
         if fault is not None:
@@ -128,7 +130,12 @@ class Predictor:
 
 
 def _without(sites: Sites, reasons: dict[int, str]) -> Sites:
-    return _select(sites, ~np.isin(sites.structure, list(reasons))) if reasons else sites
+    return _select(sites, _good(sites, reasons)) if reasons else sites
+
+
+def _good(sites: Sites, reasons: dict[int, str]) -> NDArray[np.bool_]:
+    good: NDArray[np.bool_] = ~np.isin(sites.structure, list(reasons))
+    return good
 
 
 def _select(sites: Sites, keep: NDArray[np.bool_]) -> Sites:

@@ -20,9 +20,9 @@ from xas.measures import percentage_error
 from xas.structure import Sites, StructureBatch
 
 
-@pytest.fixture(scope="module")
-def session() -> Session:
-    return Session(Store([]).get("fe-k"))
+@pytest.fixture(scope="module", params=["fe-k", "fe-k-fast"])
+def session(request: pytest.FixtureRequest) -> Session:
+    return Session(Store([]).get(request.param))
 
 
 def test_the_built_in_model_reproduces_its_check_input(session: Session) -> None:

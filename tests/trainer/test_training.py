@@ -119,7 +119,7 @@ def test_the_paper_s_protocol_is_a_preset(tmp_path: Path, labels_file: Path) -> 
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"preset": "defualt"}, "no preset 'defualt'; there are default, xanesnet-2022"),
+        ({"preset": "defualt"}, "no preset 'defualt'; there are default, fast, xanesnet-2022"),
         ({"members": 0}, "members = 0: at least 1"),
         ({"folds": 1}, "folds = 1: at least 2"),
         ({"edge": "Q9"}, "no edge 'Q9'"),
