@@ -425,13 +425,13 @@ def demo(
 def train(
     name: Annotated[str, typer.Argument(help="Name of the model, e.g. fe-k.")],
     data: Annotated[Path, typer.Option(help="Labels: numbers, positions, offsets, mu, energy.")],
-    preset: Annotated[str, typer.Option(help="default, or xanesnet-2022.")] = "default",
+    preset: Annotated[str, typer.Option(help="default, fast, or xanesnet-2022.")] = "default",
     edge: Annotated[str, typer.Option(help="Absorption edge of the labels.")] = "K",
     members: Annotated[int | None, typer.Option(help="Networks in the ensemble.")] = None,
     folds: Annotated[int | None, typer.Option(help="Folds of the cross-validation.")] = None,
     epochs: Annotated[int | None, typer.Option(help="Passes over the data.")] = None,
     seed: Annotated[int | None, typer.Option(help="Of everything random.")] = None,
-    threads: Annotated[int | None, typer.Option(help="Threads of PyTorch.")] = None,
+    threads: Annotated[int | None, typer.Option(help="Networks fitted at a time.")] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="A small model, to try things out.")
     ] = False,

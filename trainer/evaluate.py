@@ -62,10 +62,9 @@ class OutOfFold:
         residual = labels.intensity - self.mean
         return cross_fitted_sigma(residual, self.variance, self.novelty, labels.energy, self.fold)
 
-    def figures(self, labels: Labels) -> dict[str, float]:
+    def figures(self, labels: Labels, model: ErrorModel, sigma: Array) -> dict[str, float]:
         """What the calibration found; ``interval_95``: how many sigma really hold 95.45 %."""
-        model = self.error_model(labels)
-        pull = np.abs(labels.intensity - self.mean) / self.sigma(labels)
+        pull = np.abs(labels.intensity - self.mean) / sigma
         figures = {
             "factor": model.factor,
             "floor_median": float(np.median(model.floor)),
@@ -109,19 +108,21 @@ def _distance(ensemble: Ensemble, known: Array, asked: Array) -> Array:
 
 
 def measures(
-    model: str, split: str, labels: Labels, edge: str, result: OutOfFold
+    model: str, split: str, labels: Labels, edge: str, mean: Array, sigma: Array
 ) -> tuple[Measures, Measures]:
-    """The two rows of the table: the spectra as they are, and after the arctangent broadening."""
-    plain = _row(labels.energy, result.mean, labels.intensity)
+    """The two rows of the table: the spectra as they are, and after the arctangent broadening.
+
+    mean, sigma  (n, n_energy), out of fold
+    """
+    plain = _row(labels.energy, mean, labels.intensity)
     edge_ev = edge_energy_ev(labels.element, edge)
     broad = _row(
         labels.energy,
-        broaden(labels.energy, result.mean, edge_ev),
+        broaden(labels.energy, mean, edge_ev),
         broaden(labels.energy, labels.intensity, edge_ev),
     )
-    sigma = result.sigma(labels)
     covered = {
-        name: round(coverage(result.mean, sigma, labels.intensity, level), 4)
+        name: round(coverage(mean, sigma, labels.intensity, level), 4)
         for name, level in LEVELS.items()
     }
     common: dict[str, Any] = {"model": model, "split": split, "n_spectra": len(labels)}

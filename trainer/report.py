@@ -84,12 +84,13 @@ def calibration_record(figures: dict[str, float], split: str) -> Calibration:
     """The manifest's part about error bars and novelty."""
     return Calibration(
         method=(
-            "sigma^2 = (factor * spread)^2 + floor(E)^2, the members' variance averaged over 2 eV; "
-            "the mix of best ranked probability score, scaled so that one sigma holds 68.27 % of "
-            "all points. Errors have longer tails than a normal distribution: interval_95 and "
-            "interval_99 are the multiples of sigma that hold 95.45 and 99.73 %. Novelty: distance "
-            "from the training data in standardised features; 1 is the 99th percentile of held-out "
-            "spectra. Coverage and intervals are of calibrations that had not seen the fold."
+            "sigma^2 = (factor * spread)^2 + (floor(E) * novelty^growth)^2, the members' variance "
+            "averaged over 2 eV (a single network has none); the mix of best ranked probability "
+            "score, scaled so that one sigma holds 68.27 % of all points. Errors have longer tails "
+            "than a normal distribution: interval_95 and interval_99 are the multiples of sigma "
+            "that hold 95.45 and 99.73 %. Novelty: distance from the training data in standardised "
+            "features; 1 is the 99th percentile of held-out spectra. Coverage and intervals are of "
+            "calibrations that had not seen the fold."
         ),
         split=split,
         figures=figures,

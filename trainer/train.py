@@ -146,20 +146,19 @@ def _train(
     split = split_name(labels, recipe)
     features = featurise(recipe, labels)
     held_out = cross_validate(recipe, labels, features, clock)
-    quality = [*measures(request.name, split, labels, request.edge, held_out)]
+    error_model, sigma = held_out.error_model(labels), held_out.sigma(labels)
+    quality = [*measures(request.name, split, labels, request.edge, held_out.mean, sigma)]
     if paper:
         clock.model = BASELINE
         known = cross_validate(paper, labels, featurise(paper, labels), clock)
-        quality += measures(BASELINE, split, labels, request.edge, known)
+        quality += measures(BASELINE, split, labels, request.edge, known.mean, known.sigma(labels))
         clock.model = ""
     if labels.sha256 == FE_K_XANESNET:
         quality += published_rows()
     clock.stage = "fit to all labels"
     ensemble = fit(recipe, features, labels.intensity, clock.epoch)
-    predictor = assemble(
-        ensemble, held_out.error_model(labels), held_out.novelty_unit, labels.energy, features
-    )
-    calibration = calibration_record(held_out.figures(labels), split)
+    predictor = assemble(ensemble, error_model, held_out.novelty_unit, labels.energy, features)
+    calibration = calibration_record(held_out.figures(labels, error_model, sigma), split)
     return _Trained(recipe, predictor, tuple(quality), calibration, clock.elapsed_s)
 
 
