@@ -1,4 +1,4 @@
-"""Structure to spectrum in one process: the single network and the ensemble, lone and in batches."""
+"""Structure to spectrum in one process: single network and ensemble, lone and in batches."""
 
 from __future__ import annotations
 
@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from edgestream.bench.structures import Sample
 from edgestream.models import open_store
 from model_store.runtime import Session
 from workers.predictor import Predictor
@@ -19,9 +18,7 @@ SIZES = (1, 64, 256)
 
 @pytest.mark.parametrize("n", SIZES)
 @pytest.mark.parametrize("model", MODELS)
-def test_structures_become_spectra(
-    benchmark: Any, fe_complexes: Sample, model: str, n: int
-) -> None:
+def test_structures_become_spectra(benchmark: Any, fe_complexes: Any, model: str, n: int) -> None:
     predictor = Predictor(open_store().get(model))
     structures = fe_complexes.structures[:n]
     prediction = benchmark(lambda: predictor.predict(structures))
@@ -31,7 +28,7 @@ def test_structures_become_spectra(
 
 @pytest.mark.parametrize("n", SIZES)
 @pytest.mark.parametrize("model", MODELS)
-def test_features_become_spectra(benchmark: Any, fe_complexes: Sample, model: str, n: int) -> None:
+def test_features_become_spectra(benchmark: Any, fe_complexes: Any, model: str, n: int) -> None:
     bundle = open_store().get(model)
     session = Session(bundle)
     descriptor = Descriptor(bundle.manifest.descriptor)

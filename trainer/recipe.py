@@ -56,7 +56,7 @@ class Recipe:
     components: int = 48
     whitening: float = 0.3
     landmarks: int = 1024
-    members: int = 4
+    members: int = 5
     folds: int = 5
     seed: int = 2022
     threads: int = 2
