@@ -12,7 +12,7 @@ from model_store.runtime import Session
 from xas.descriptor import Descriptor, Features
 from xas.edges import atomic_number, element_symbol
 from xas.errors import WorkerUnfit
-from xas.neighbours import check_structures
+from xas.faults import check_structures
 from xas.structure import Sites, StructureBatch, sites_of_element
 
 TOO_CLOSE_ANGSTROM = 0.2  # no bond is shorter than 0.7: two atoms lie on one another

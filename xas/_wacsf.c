@@ -3,18 +3,24 @@
  * Formulas and parameters: DescriptorSpec in descriptor_spec.py. Every parameter it can hold is
  * computed here. The way of one absorber:
  *
- *   1. gather its neighbours, periodic images included, into arrays of x, y, z;
- *   2. per neighbour: r^2, r, 1/r, the cutoff function, the radial features (lanes over the grid);
- *   3. per pair of neighbours (lanes over pairs): r_jk^2, the cosine, the cutoff function,
- *      (1 + lambda cos)^zeta by repeated squaring; pairs beyond the cutoff are dropped;
- *   4. per pair (lanes over eta): exp(-eta (r_ij^2 + r_ik^2 + r_jk^2)) once, times every
- *      angular factor, summed in registers.
+ *   1. find its neighbours, periodic images included (_frame.c), and sort them by element class, so
+ *      that the two sides of every channel are ranges;
+ *   2. per neighbour: r^2, r, 1/r, the cutoff function, the radial features (lanes over the grid),
+ *      and its own part of every pair, w exp(-eta r^2) f_c(r), for each eta;
+ *   3. per pair of neighbours (lanes over pairs): r_jk^2, the cosine, and (1 + lambda cos)^zeta by
+ *      repeated squaring; pairs beyond the cutoff are dropped;
+ *   4. per pair (lanes over eta): what belongs to both, exp(-eta r_jk^2) f_c(r_jk), from a table of
+ *      polynomials in r_jk^2, times the two parts of the neighbours: its strength;
+ *   5. the sums over pairs of strength times angle: a matrix product, in registers.
  *
- * The cutoff function needs neither cos nor sqrt: 0.5 (cos(pi r / r_c) + 1) = ((1 - x) q(x))^2 with
+ * Nowhere in it is a cos, exp or sqrt of the library. The table holds for each interval of r_jk^2 a
+ * polynomial of degree 5, good to 1e-11 *relative*: what goes to zero at the cutoff is a factor apart.
+ * Where etas are too large for it, exp is a polynomial for
+ * 2^t and exponent arithmetic, and 0.5 (cos(pi r / r_c) + 1) = ((1 - x) q(x))^2 with
  * x = (r / r_c)^2, and q a polynomial (FADE) good to 1.5e-16 relative for 0 <= x <= 4, that is up to
  * 2 r_c, which the third distance reaches where it is not clipped.
  *
- * Steps 2 to 4 are in _wacsf_kernel.h, compiled once an instruction set; the processor chooses at
+ * _wacsf_kernel.h and _frame_kernel.h are compiled once an instruction set; the processor chooses at
  * run time. Products and sums are not contracted to fused ones by the compiler (-ffp-contract=off),
  * so that distances have the same bits as in numpy; FMA is written where it is wanted.
  */
@@ -25,32 +31,43 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAD 8          /* the widest vector: arrays may be read this far beyond their end */
-#define PAIRS 256      /* pairs are finished in portions of this or a little more, to stay in L1 */
-#define FAR_AWAY 1e300 /* a padding atom: its squared distance is infinite, below no limit */
+#include "_frame.h"
+#include "_plan.h"
 
-enum { KIND, COLUMN, WEIGHT, FIRST, SECOND, SAME, N_ETA, N_LAMBDA, ETA, LAMBDA, ZETA, FACTOR };
-enum { N_GROUPS = SAME, MU = LAMBDA };
-enum { RADIAL = 1, ANGULAR = 2 };
+#define PAIRS 128              /* pairs are finished in portions of this or more, to stay in L1 */
+#define ROOM (2 * PAIRS + PAD) /* a row is added in parts of PAIRS to fewer than PAIRS */
+#define FAR_AWAY 1e300         /* a padding atom: its squared distance is infinite */
+#define TOO_FAR 1e300          /* added to squared distances that are not to count */
+#define BELOW_TOO_FAR 1e299
 
-/* Neighbours of one absorber, or those of them on one side of a pair. */
+/* Two neighbours as one double that counts up with the second: bits in the mantissa. */
+#define PAIR_BITS 26
+#define PAIR_CODE(j, k) (0x1p52 + (double)(((int64_t)(j) << PAIR_BITS) + (k)))
+#define SECOND_OF(code) ((int64_t)((code) & ((1u << PAIR_BITS) - 1)))
+#define FIRST_OF(code) SECOND_OF((code) >> PAIR_BITS)
+
+static const double COUNTING[PAD] = {0, 1, 2, 3, 4, 5, 6, 7};
+
 typedef struct {
     int64_t n;
-    double *x, *y, *z; /* from the absorber */
-    double *s;         /* r^2 */
-    double *inverse;   /* 1 / r, 0 where r = 0 */
-    double *fade;      /* the cutoff function; on a side: times the weight */
-} Side;
+    double s[ROOM], cosine[ROOM], code[ROOM]; /* r_jk^2; PAIR_CODE */
+    double place[ROOM];   /* the interval of the table, in the low bits */
+    double rest[ROOM];    /* where in the interval; without a table: the cutoff function */
+    double squared[ROOM]; /* the factor that the table leaves out */
+} Pairs;
 
 struct Scratch {
-    Side all, first, second;
-    uint8_t *number;
-    double *r;
-    double *pair_s, *pair_cosine, *pair_spread, *pair_strength;
-    double *pair_angle; /* [lambda and zeta][pair_room] */
-    double *sums;
-    int64_t room, pair_room;
-    int64_t angles, n_sums; /* the largest of any block */
+    Near found, near; /* as found, and sorted by class */
+    int64_t class_start[ELEMENTS + 1];
+    int64_t room;                /* for neighbours */
+    double *r, *inverse, *fade;  /* 1 / r is 0 where r = 0 */
+    double *own;                 /* [groups of two vectors of etas][neighbour][etas] */
+    double *strength;            /* [pair][two vectors of etas] */
+    double *angle;               /* [lambda and zeta][ROOM] */
+    double *gaussian;            /* [neighbour][two vectors] */
+    double *sums, *row;
+    int64_t width; /* of the widest grid of angular features, padded */
+    Pairs pairs;
 };
 
 static const double FADE[12] = {
@@ -83,48 +100,32 @@ static const double EXP2[11] = {
     7.072585949269223e-09,
 };
 
-static inline int64_t padded(int64_t n) { return (n + PAD - 1) / PAD * PAD; }
-
-static inline double power_of_whole(double base, int64_t exponent) {
-    double result = 1.0;
-    for (; exponent; exponent >>= 1, base *= base)
-        if (exponent & 1) result *= base;
-    return result;
+static inline uint64_t bits_of(double x) {
+    uint64_t bits;
+    memcpy(&bits, &x, sizeof bits);
+    return bits;
 }
 
-#define CONCATENATE_(a, b) a##_##b
-#define CONCATENATE(a, b) CONCATENATE_(a, b)
-#define NAME(x) CONCATENATE(x, ISA)
+/* ---- instruction sets --------------------------------------------------------------------------- */
 
 /* two lanes, whatever the processor has */
-typedef double Pair __attribute__((vector_size(16)));
-#define ISA generic
+#define SET generic
 #define W 2
 #define TARGET
 #ifdef __FP_FAST_FMA
 #define FMA(a, b, c) \
-    ((Pair){__builtin_fma((a)[0], (b)[0], (c)[0]), __builtin_fma((a)[1], (b)[1], (c)[1])})
+    ((V){__builtin_fma((a)[0], (b)[0], (c)[0]), __builtin_fma((a)[1], (b)[1], (c)[1])})
 #else
 #define FMA(a, b, c) ((a) * (b) + (c))
 #endif
-#define LESS(a, b) ((a) < (b) ? (a) : (b))
-#define MORE(a, b) ((a) > (b) ? (a) : (b))
-#define MIN(a, b) ((Pair){LESS((a)[0], (b)[0]), LESS((a)[1], (b)[1])})
-#define MAX(a, b) ((Pair){MORE((a)[0], (b)[0]), MORE((a)[1], (b)[1])})
+#define CHOOSE(mask, a, b) ((V)(((mask) & (NAME(I))(a)) | (~(mask) & (NAME(I))(b))))
+#define MIN(a, b) CHOOSE((a) < (b), a, b)
+#define MAX(a, b) CHOOSE((a) > (b), a, b)
 typedef int Mask_generic;
 #define BELOW(a, b) (((a)[0] < (b)[0]) | (((a)[1] < (b)[1]) << 1))
 #define COUNT(mask) (((mask) & 1) + ((mask) >> 1))
 #define PACK(p, mask, v) ((p)[0] = (v)[!((mask) & 1)], (p)[1] = (v)[1])
-#include "_wacsf_kernel.h"
-#undef ISA
-#undef W
-#undef TARGET
-#undef FMA
-#undef MIN
-#undef MAX
-#undef BELOW
-#undef COUNT
-#undef PACK
+#include "_instruction_set.h"
 
 #if defined(__x86_64__) && defined(__GNUC__)
 #define HAVE_X86 1
@@ -140,7 +141,7 @@ static const int32_t CHOSEN[16][8] = {
     {0, 1, 2, 3, 4, 5, 6, 7},
 };
 
-#define ISA avx2
+#define SET avx2
 #define W 4
 #define TARGET __attribute__((target("avx2,fma,popcnt")))
 #define FMA(a, b, c) _mm256_fmadd_pd(a, b, c)
@@ -149,22 +150,13 @@ static const int32_t CHOSEN[16][8] = {
 typedef int Mask_avx2;
 #define BELOW(a, b) _mm256_movemask_pd(_mm256_cmp_pd(a, b, _CMP_LT_OQ))
 #define COUNT(mask) __builtin_popcount((unsigned)(mask))
-#define PACK(p, mask, v)                          \
+#define PACK(p, mask, v)                                      \
     _mm256_storeu_pd(p, _mm256_castps_pd(_mm256_permutevar8x32_ps( \
-                            _mm256_castpd_ps(v),  \
+                            _mm256_castpd_ps(v),              \
                             _mm256_loadu_si256((const __m256i *)CHOSEN[mask]))))
-#include "_wacsf_kernel.h"
-#undef ISA
-#undef W
-#undef TARGET
-#undef FMA
-#undef MIN
-#undef MAX
-#undef BELOW
-#undef COUNT
-#undef PACK
+#include "_instruction_set.h"
 
-#define ISA avx512
+#define SET avx512
 #define W 8
 #define TARGET __attribute__((target("avx512f,fma,popcnt")))
 #define FMA(a, b, c) _mm512_fmadd_pd(a, b, c)
@@ -174,160 +166,8 @@ typedef __mmask8 Mask_avx512;
 #define BELOW(a, b) _mm512_cmp_pd_mask(a, b, _CMP_LT_OQ)
 #define COUNT(mask) __builtin_popcount((unsigned)(mask))
 #define PACK(p, mask, v) _mm512_storeu_pd(p, _mm512_maskz_compress_pd(mask, v))
-#include "_wacsf_kernel.h"
-#undef ISA
-#undef W
-#undef TARGET
-#undef FMA
-#undef MIN
-#undef MAX
-#undef BELOW
-#undef COUNT
-#undef PACK
+#include "_instruction_set.h"
 #endif
-
-/* ---- memory -------------------------------------------------------------------------------- */
-
-static int grow(double **array, int64_t n, int keep) {
-    double *bigger;
-    if (keep) {
-        bigger = realloc(*array, (size_t)n * sizeof(double));
-    } else {
-        free(*array);
-        *array = NULL;
-        bigger = calloc((size_t)n, sizeof(double));
-    }
-    if (!bigger) return -1;
-    *array = bigger;
-    return 0;
-}
-
-static int grow_side(Side *side, int64_t n, int keep) {
-    return grow(&side->x, n, keep) | grow(&side->y, n, keep) | grow(&side->z, n, keep) |
-           grow(&side->s, n, keep) | grow(&side->inverse, n, 0) | grow(&side->fade, n, 0);
-}
-
-/* Room for n neighbours and the padding; the neighbours gathered so far stay. */
-static int reserve(Scratch *w, int64_t n) {
-    if (n + PAD <= w->room) return 0;
-    int64_t room = n + n / 2 + 64 + PAD, pairs = room + PAIRS;
-    uint8_t *number = realloc(w->number, (size_t)room);
-    if (!number) return -1;
-    w->number = number;
-    if (grow_side(&w->all, room, 1) | grow_side(&w->first, room, 0) |
-        grow_side(&w->second, room, 0) | grow(&w->r, room, 0) | grow(&w->pair_s, pairs, 0) |
-        grow(&w->pair_cosine, pairs, 0) | grow(&w->pair_spread, pairs, 0) |
-        grow(&w->pair_strength, pairs, 0) | grow(&w->pair_angle, pairs * w->angles, 0))
-        return -1;
-    w->room = room;
-    w->pair_room = pairs;
-    return 0;
-}
-
-static void release_side(Side *side) {
-    free(side->x), free(side->y), free(side->z);
-    free(side->s), free(side->inverse), free(side->fade);
-}
-
-static void release(Scratch *w) {
-    release_side(&w->all), release_side(&w->first), release_side(&w->second);
-    free(w->number), free(w->r), free(w->pair_s), free(w->pair_cosine), free(w->pair_spread);
-    free(w->pair_strength), free(w->pair_angle), free(w->sums);
-}
-
-static int prepare(Scratch *w, const Plan *plan) {
-    memset(w, 0, sizeof *w);
-    w->angles = w->n_sums = 1;
-    for (int64_t i = 0; i < plan->ints[3]; i++) {
-        const int64_t *b = plan->ints + 4 + i * BLOCK_INTS;
-        int64_t angles = b[N_LAMBDA] * (int64_t)plan->floats[b[ZETA]];
-        int64_t sums = padded(b[N_ETA]) * (b[KIND] == RADIAL ? b[N_GROUPS] : angles);
-        if (b[KIND] == ANGULAR && angles > w->angles) w->angles = angles;
-        if (sums > w->n_sums) w->n_sums = sums;
-    }
-    return grow(&w->sums, w->n_sums, 0) | reserve(w, 120) ? -1 : 0;
-}
-
-/* ---- neighbours ---------------------------------------------------------------------------- */
-
-/* Write down a neighbour; it counts only where keep is 1. */
-static inline void add(Scratch *w, double x, double y, double z, double s, uint8_t number, int keep) {
-    int64_t n = w->all.n;
-    w->all.x[n] = x, w->all.y[n] = y, w->all.z[n] = z, w->all.s[n] = s;
-    w->number[n] = number;
-    w->all.n = n + keep;
-}
-
-static int gather_molecule(Scratch *w, const Structure *a, int64_t atom, double limit) {
-    const float *p = a->positions;
-    double x0 = p[3 * atom], y0 = p[3 * atom + 1], z0 = p[3 * atom + 2];
-    for (int64_t start = 0; start < a->n; start += 256) {
-        int64_t end = start + 256 < a->n ? start + 256 : a->n;
-        if (reserve(w, w->all.n + end - start)) return -1;
-        for (int64_t i = start; i < end; i++) {
-            double x = p[3 * i] - x0, y = p[3 * i + 1] - y0, z = p[3 * i + 2] - z0;
-            double s = x * x + y * y + z * z;
-            add(w, x, y, z, s, a->numbers[i], (s < limit) & (i != atom));
-        }
-    }
-    return 0;
-}
-
-/* All images of the vector d within the cutoff: along each axis |fraction + n| <= reach. */
-static int gather_images(Scratch *w, const Structure *a, int64_t i, int itself, const double *d,
-                         const double *reach, double limit) {
-    const double *c = a->cell;
-    double low[3], high[3];
-    for (int axis = 0; axis < 3; axis++) {
-        const double *dual = a->duals + 3 * axis;
-        double fraction = d[0] * dual[0] + d[1] * dual[1] + d[2] * dual[2];
-        if (!(fabs(fraction) < 1e12)) return 0; /* not finite: near nothing */
-        low[axis] = ceil(-fraction - reach[axis]);
-        high[axis] = floor(-fraction + reach[axis]);
-    }
-    for (double l = low[0]; l <= high[0]; l++)
-        for (double m = low[1]; m <= high[1]; m++) {
-            int64_t count = high[2] >= low[2] ? (int64_t)(high[2] - low[2]) + 1 : 0;
-            if (reserve(w, w->all.n + count)) return -1;
-            for (double n = low[2]; n <= high[2]; n++) {
-                double x = d[0] + ((l * c[0] + m * c[3]) + n * c[6]);
-                double y = d[1] + ((l * c[1] + m * c[4]) + n * c[7]);
-                double z = d[2] + ((l * c[2] + m * c[5]) + n * c[8]);
-                double s = x * x + y * y + z * z;
-                int same = itself & (l == 0.0) & (m == 0.0) & (n == 0.0);
-                add(w, x, y, z, s, a->numbers[i], (s < limit) & !same);
-            }
-        }
-    return 0;
-}
-
-static int gather_periodic(Scratch *w, const Structure *a, int64_t atom, double cutoff,
-                           int64_t most) {
-    const float *p = a->positions, *p0 = p + 3 * atom;
-    double reach[3];
-    for (int axis = 0; axis < 3; axis++) {
-        const double *d = a->duals + 3 * axis;
-        reach[axis] = cutoff * sqrt(d[0] * d[0] + d[1] * d[1] + d[2] * d[2]) + 1e-9;
-    }
-    for (int64_t i = 0; i < a->n && w->all.n <= most; i++) {
-        double d[3];
-        for (int axis = 0; axis < 3; axis++) d[axis] = (double)p[3 * i + axis] - (double)p0[axis];
-        if (gather_images(w, a, i, i == atom, d, reach, cutoff * cutoff)) return -1;
-    }
-    return 0;
-}
-
-static int gather_given(Scratch *w, const double *v, const uint8_t *numbers, int64_t n,
-                        double limit) {
-    if (reserve(w, n)) return -1;
-    for (int64_t i = 0; i < n; i++, v += 3) {
-        double s = v[0] * v[0] + v[1] * v[1] + v[2] * v[2];
-        add(w, v[0], v[1], v[2], s, numbers[i], s < limit);
-    }
-    return 0;
-}
-
-/* ---- sites ---------------------------------------------------------------------------------- */
 
 const InstructionSet *instruction_sets(void) {
     static InstructionSet found[4];
@@ -337,53 +177,217 @@ const InstructionSet *instruction_sets(void) {
 #ifdef HAVE_X86
     __builtin_cpu_init();
     if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("fma"))
-        sets[n++] = (InstructionSet){"avx512", site_avx512};
+        sets[n++] = (InstructionSet){"avx512", 8, site_avx512, search_avx512};
     if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma"))
-        sets[n++] = (InstructionSet){"avx2", site_avx2};
+        sets[n++] = (InstructionSet){"avx2", 4, site_avx2, search_avx2};
 #endif
-    sets[n++] = (InstructionSet){"generic", site_generic};
+    sets[n++] = (InstructionSet){"generic", 2, site_generic, search_generic};
     memcpy(found, sets, sizeof found);
     return found;
 }
 
-int64_t run_sites(const Plan *plan, SiteFunction site, const Structure *whole,
-                  const int64_t *offsets, const int64_t *structure, const int64_t *atom,
-                  int64_t n_sites, int64_t most, double *values, double *closest) {
-    Scratch w;
-    int64_t result = prepare(&w, plan) ? -2 : -1;
-    for (int64_t i = 0; i < n_sites && result == -1; i++) {
-        int64_t start = offsets[structure[i]];
-        Structure a = {whole->positions + 3 * start, whole->numbers + start,
-                       offsets[structure[i] + 1] - start, NULL, NULL};
-        int periodic = 0;
-        if (whole->cell) {
-            a.cell = whole->cell + 9 * structure[i], a.duals = whole->duals + 9 * structure[i];
-            for (int k = 0; k < 9; k++) periodic |= a.duals[k] != 0.0;
-        }
-        w.all.n = 0;
-        if (periodic ? gather_periodic(&w, &a, atom[i], plan->cutoff, most)
-                     : gather_molecule(&w, &a, atom[i], plan->cutoff * plan->cutoff))
-            result = -2;
-        else if (w.all.n > most)
-            result = i;
-        else
-            site(plan, &w, values + i * plan->ints[0], closest + i);
+/* ---- memory ------------------------------------------------------------------------------------- */
+
+/* Room for n doubles, on a line of the cache; the first `keep` stay. */
+static int grow(double **array, int64_t n, int64_t keep) {
+    size_t bytes = ((size_t)n * sizeof(double) + 127) / 64 * 64;
+    double *bigger = aligned_alloc(64, bytes);
+    if (!bigger) return -1;
+    memset(bigger, 0, bytes);
+    if (keep) memcpy(bigger, *array, (size_t)keep * sizeof(double));
+    free(*array);
+    *array = bigger;
+    return 0;
+}
+
+int reserve_near(Near *a, int64_t n) {
+    if (n + PAD <= a->room) return 0;
+    int64_t room = n + n / 2 + 120 + PAD, keep = a->n;
+    uint8_t *number = realloc(a->number, (size_t)room);
+    if (!number) return -1;
+    a->number = number;
+    if (grow(&a->x, room, keep) || grow(&a->y, room, keep) || grow(&a->z, room, keep) ||
+        grow(&a->s, room, keep))
+        return -1;
+    a->room = room;
+    return 0;
+}
+
+void release_near(Near *a) { free(a->x), free(a->y), free(a->z), free(a->s), free(a->number); }
+
+/* Room for n neighbours and their features. */
+static int reserve(Scratch *w, int64_t n) {
+    if (n + PAD <= w->room) return 0;
+    int64_t room = n + n / 2 + 120 + PAD;
+    if (n >= (int64_t)1 << PAIR_BITS || reserve_near(&w->near, room) || grow(&w->r, room, 0) ||
+        grow(&w->inverse, room, 0) || grow(&w->fade, room, 0) ||
+        grow(&w->own, room * w->width, 0) || grow(&w->gaussian, room * 2 * PAD, 0))
+        return -1;
+    w->room = room;
+    return 0;
+}
+
+static void release(Scratch *w) {
+    if (!w) return;
+    release_near(&w->found), release_near(&w->near);
+    free(w->r), free(w->inverse), free(w->fade), free(w->own), free(w->strength);
+    free(w->angle), free(w->sums), free(w->gaussian), free(w->row), free(w);
+}
+
+static int64_t padded(int64_t n) { return (n + PAD - 1) / PAD * PAD; }
+
+static Scratch *new_scratch(const Plan *plan) {
+    Scratch *w = calloc(1, sizeof *w);
+    int64_t angles = 1, sums = 1, grid = PAD;
+    if (!w) return NULL;
+    for (int64_t i = 0; i < plan->ints[N_FAMILIES]; i++) {
+        const int64_t *f = plan->ints + HEAD_INTS + i * FAMILY_INTS;
+        if (f[N_SUMS] > sums) sums = f[N_SUMS];
+        if (padded(f[N_GRID]) > grid) grid = padded(f[N_GRID]);
+        if (f[KIND] == ANGULAR && f[N_LAMBDA] * f[N_ZETA] > angles) angles = f[N_LAMBDA] * f[N_ZETA];
     }
-    release(&w);
+    w->width = grid;
+    if (grow(&w->strength, 2 * PAD * ROOM, 0) || grow(&w->angle, angles * ROOM, 0) ||
+        grow(&w->sums, sums, 0) || grow(&w->row, plan->ints[N_FEATURES], 0) || reserve(w, 64)) {
+        release(w);
+        return NULL;
+    }
+    return w;
+}
+
+/* ---- sites -------------------------------------------------------------------------------------- */
+
+/* The neighbours that were found, sorted by class and within it by element. */
+static int sort_by_element(const Plan *plan, Scratch *w) {
+    const int16_t *rank = plan->tables, *class_begin = plan->tables + ELEMENTS;
+    const Near *from = &w->found;
+    Near *to = &w->near;
+    int64_t next[ELEMENTS + 1] = {0};
+    int64_t low = ELEMENTS, high = 0; /* of the ranks that occur */
+    if (reserve(w, from->n)) return -1;
+    for (int64_t i = 0; i < from->n; i++) {
+        int64_t r = rank[from->number[i]];
+        next[r + 1]++;
+        low = r < low ? r : low, high = r > high ? r : high;
+    }
+    for (int64_t r = low; r <= high; r++) next[r + 1] += next[r];
+    for (int64_t c = 0; c <= plan->ints[N_CLASSES]; c++) {
+        int64_t r = class_begin[c];
+        w->class_start[c] = r <= low ? 0 : r > high ? from->n : next[r];
+    }
+    for (int64_t i = 0; i < from->n; i++) {
+        int64_t k = next[rank[from->number[i]]]++;
+        to->x[k] = from->x[i], to->y[k] = from->y[i], to->z[k] = from->z[i], to->s[k] = from->s[i];
+        to->number[k] = from->number[i];
+    }
+    to->n = from->n;
+    return 0;
+}
+
+static int site_features(const Plan *plan, const InstructionSet *set, Scratch *w, int64_t i,
+                         Output output) {
+    const int64_t n = plan->ints[N_FEATURES];
+    if (sort_by_element(plan, w)) return -1;
+    if (!output.single) {
+        set->site(plan, w, output.rows + i * n, output.closest + i);
+        return 0;
+    }
+    set->site(plan, w, w->row, output.closest + i);
+    float *row = output.single + i * n;
+    for (int64_t k = 0; k < n; k++) row[k] = (float)w->row[k];
+    return 0;
+}
+
+/* How many sites from the first one on are in the same structure. */
+static int64_t sites_together(const SiteList *sites, int64_t first) {
+    int64_t i = first;
+    while (i < sites->n && sites->structure[i] == sites->structure[first]) i++;
+    return i - first;
+}
+
+/* Find the neighbours of site i; its structure is laid out when the first of its sites comes. */
+static int64_t search_site(Frame *frame, double cutoff, const InstructionSet *set,
+                           const Structures *all, const SiteList *sites, int64_t i, Near *near) {
+    if (i == 0 || sites->structure[i] != sites->structure[i - 1])
+        if (lay_out(frame, all, sites->structure[i], cutoff, sites_together(sites, i)))
+            return NO_MEMORY;
+    if (find_neighbours(frame, set, sites->atom[i], sites->most, near)) return NO_MEMORY;
+    return near->n > sites->most ? i : ALL_DONE;
+}
+
+int64_t run_sites(const Plan *plan, const InstructionSet *set, const Structures *all,
+                  const SiteList *sites, Output output) {
+    Scratch *w = new_scratch(plan);
+    Frame *frame = new_frame();
+    int64_t result = w && frame ? ALL_DONE : NO_MEMORY;
+    for (int64_t i = 0; i < sites->n && result == ALL_DONE; i++) {
+        result = search_site(frame, plan->cutoff, set, all, sites, i, &w->found);
+        if (result == ALL_DONE && site_features(plan, set, w, i, output)) result = NO_MEMORY;
+    }
+    release_frame(frame);
+    release(w);
     return result;
 }
 
-int run_given(const Plan *plan, SiteFunction site, const uint8_t *numbers, const double *vectors,
-              const int64_t *offsets, int64_t n_sites, double *values, double *closest) {
-    Scratch w;
-    int failed = prepare(&w, plan);
+/* Those of n given neighbours that are within the cutoff. */
+static int take_given(Near *a, const double *v, const uint8_t *numbers, int64_t n, double limit) {
+    a->n = 0;
+    if (reserve_near(a, n)) return -1;
+    for (int64_t i = 0; i < n; i++, v += 3) {
+        double s = v[0] * v[0] + v[1] * v[1] + v[2] * v[2];
+        a->x[a->n] = v[0], a->y[a->n] = v[1], a->z[a->n] = v[2], a->s[a->n] = s;
+        a->number[a->n] = numbers[i];
+        a->n += s < limit;
+    }
+    return 0;
+}
+
+int64_t run_given(const Plan *plan, const InstructionSet *set, const uint8_t *numbers,
+                  const double *vectors, const int64_t *offsets, int64_t n_sites, Output output) {
+    Scratch *w = new_scratch(plan);
+    int failed = !w;
     for (int64_t i = 0; i < n_sites && !failed; i++) {
         int64_t start = offsets[i];
-        w.all.n = 0;
-        failed = gather_given(&w, vectors + 3 * start, numbers + start, offsets[i + 1] - start,
-                              plan->cutoff * plan->cutoff);
-        if (!failed) site(plan, &w, values + i * plan->ints[0], closest + i);
+        failed = take_given(&w->found, vectors + 3 * start, numbers + start,
+                            offsets[i + 1] - start, plan->cutoff * plan->cutoff) ||
+                 site_features(plan, set, w, i, output);
     }
-    release(&w);
-    return failed;
+    release(w);
+    return failed ? NO_MEMORY : ALL_DONE;
+}
+
+/* ---- neighbours alone --------------------------------------------------------------------------- */
+
+static int append(Found *found, const Near *near) {
+    int64_t n = found->n + near->n;
+    if (n > found->room) {
+        int64_t room = 2 * n + 1024;
+        double *vectors = realloc(found->vectors, (size_t)room * 3 * sizeof(double));
+        if (vectors) found->vectors = vectors;
+        uint8_t *numbers = realloc(found->numbers, (size_t)room);
+        if (numbers) found->numbers = numbers;
+        if (!vectors || !numbers) return -1;
+        found->room = room;
+    }
+    double *v = found->vectors + 3 * found->n;
+    for (int64_t i = 0; i < near->n; i++, v += 3)
+        v[0] = near->x[i], v[1] = near->y[i], v[2] = near->z[i];
+    if (near->n) memcpy(found->numbers + found->n, near->number, (size_t)near->n);
+    found->n = n;
+    return 0;
+}
+
+int64_t run_search(double cutoff, const InstructionSet *set, const Structures *all,
+                   const SiteList *sites, Found *found) {
+    Near near = {0};
+    Frame *frame = new_frame();
+    int64_t result = frame ? ALL_DONE : NO_MEMORY;
+    for (int64_t i = 0; i < sites->n && result == ALL_DONE; i++) {
+        result = search_site(frame, cutoff, set, all, sites, i, &near);
+        if (result == ALL_DONE && append(found, &near)) result = NO_MEMORY;
+        found->ends[i] = found->n;
+    }
+    release_frame(frame);
+    release_near(&near);
+    return result;
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,9 +16,11 @@ from xas.descriptor_spec import (
     RadialChannels,
     RadialGrid,
 )
-from xas.neighbours import neighbours_of_sites, require_good
+from xas.faults import CheckedStructures, checked
+from xas.kernel import Kernel, choose_kernel, kernel_name
+from xas.neighbours import neighbours_of_sites
 from xas.structure import Sites, StructureBatch
-from xas.wacsf import Kernel, choose_kernel, kernel_name, wacsf
+from xas.wacsf import wacsf
 from xas.wacsf_blocks import blocks_of, feature_groups, feature_names
 
 __all__ = [
@@ -35,12 +38,12 @@ __all__ = [
 class Features:
     """What a model sees of each site.
 
-    values   (n_sites, n_features) float64
+    values   (n_sites, n_features) float64, or as ``out`` of ``featurise``
     closest  (n_sites,) float64, angstrom: the smallest distance among the absorber and its
              neighbours within the cutoff, inf where there are none; near 0 atoms coincide
     """
 
-    values: NDArray[np.float64]
+    values: NDArray[Any]
     closest: NDArray[np.float64]
 
 
@@ -72,16 +75,38 @@ class Descriptor:
         return kernel_name()
 
     def featurise(
-        self, batch: StructureBatch, sites: Sites, kernel: Kernel | None = None
+        self,
+        structures: StructureBatch | CheckedStructures,
+        sites: Sites,
+        kernel: Kernel | None = None,
+        *,
+        out: NDArray[np.float32] | NDArray[np.float64] | None = None,
     ) -> Features:
         """Features of each site, in the order of ``sites``.
 
-        A site without neighbours has zeros. Every value is finite. Raises BadStructure for the
-        first structure of the batch that ``neighbours.check_structures`` finds bad, for a site
-        that does not exist and for an absorber with an impossible number of neighbours.
+        A site without neighbours has zeros. Every value is finite. Given ``out``, C-contiguous
+        float32 or float64 of n_features columns and n_sites rows or more, values are its first
+        rows: nothing is allocated or cast, and the next call with it overwrites them.
+
+        Raises BadStructure for a site that does not exist, for an absorber with an impossible
+        number of neighbours, and for the first bad structure: of a batch, wherever it is; of
+        CheckedStructures, which are not checked again, one that a site lies in.
         """
-        if choose_kernel(kernel) == "numpy":
-            near = neighbours_of_sites(batch, sites, self.spec.cutoff_angstrom)
-            return Features(*wacsf(self.spec, near, "numpy"))
-        require_good(batch, sites, self.spec.cutoff_angstrom)
-        return Features(*wacsf_kernel.featurise(self._blocks, batch, sites))
+        good = checked(structures, sites, self.spec.cutoff_angstrom)
+        values = self._rows(len(sites), out)
+        if choose_kernel(kernel) == "c":
+            return Features(values, wacsf_kernel.featurise(self._blocks, good, sites, values))
+        near = neighbours_of_sites(good, sites, self.spec.cutoff_angstrom, "numpy")
+        values[:], closest = wacsf(self.spec, near, "numpy")
+        return Features(values, closest)
+
+    def _rows(self, n_sites: int, out: NDArray[Any] | None) -> NDArray[Any]:
+        if out is None:
+            return np.empty((n_sites, self.n_features))
+        fits = out.ndim == 2 and out.shape[1] == self.n_features and len(out) >= n_sites
+        if not fits or out.dtype not in (np.float32, np.float64) or not out.flags.c_contiguous:
+            raise ValueError(
+                f"out is {out.dtype} {out.shape}; needed: C-contiguous float32 or float64 of "
+                f"{n_sites} or more rows and {self.n_features} columns"
+            )
+        return out[:n_sites]

@@ -5,34 +5,19 @@ Formulas and parameters: ``xas.descriptor_spec.DescriptorSpec``.
 
 from __future__ import annotations
 
-from typing import Literal
-
 import numpy as np
 from numpy.typing import NDArray
 
 from xas import wacsf_kernel
 from xas.descriptor_spec import AngularGrid, DescriptorSpec, RadialGrid
-from xas.neighbours import Neighbours, squared_length
+from xas.kernel import Kernel, choose_kernel, kernel_name
+from xas.lattice import squared_length
+from xas.neighbours import Neighbours
 from xas.wacsf_blocks import AngularBlock, Blocks, RadialBlock, blocks_of
 
-Kernel = Literal["c", "numpy"]
+__all__ = ["Kernel", "choose_kernel", "kernel_name", "wacsf"]
+
 Array = NDArray[np.float64]
-
-
-def kernel_name(kernel: Kernel | None = None) -> str:
-    """Which code computes features: "c (avx512)", "c (avx2)", "c (generic)" or "numpy"."""
-    if choose_kernel(kernel) == "numpy":
-        return "numpy"
-    return f"c ({wacsf_kernel.instruction_sets()[0]})"
-
-
-def choose_kernel(kernel: Kernel | None = None) -> Kernel:
-    """The asked-for kernel, or the fastest; RuntimeError where "c" is asked for but not built."""
-    if kernel is None:
-        return "c" if wacsf_kernel.instruction_sets() else "numpy"
-    if kernel == "c" and not wacsf_kernel.instruction_sets():
-        raise RuntimeError("this installation has no C kernel (xas._wacsf was not built)")
-    return kernel
 
 
 def wacsf(

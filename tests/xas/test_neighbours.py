@@ -11,7 +11,8 @@ from hypothesis import given, settings
 
 from xas.descriptor import Descriptor
 from xas.errors import BadStructure
-from xas.neighbours import check_structures, neighbours_of_sites
+from xas.faults import check_structures
+from xas.neighbours import neighbours_of_sites
 from xas.structure import Sites, StructureBatch
 
 
