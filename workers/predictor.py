@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 from model_store.bundle import Bundle
 from model_store.runtime import Session
-from xas.descriptor import Descriptor, Features
+from xas.descriptor import Descriptor
 from xas.edges import atomic_number, element_symbol
 from xas.errors import WorkerUnfit
-from xas.faults import check_structures
+from xas.faults import CheckedStructures
 from xas.structure import Sites, StructureBatch, sites_of_element
 
 TOO_CLOSE_ANGSTROM = 0.2  # no bond is shorter than 0.7: two atoms lie on one another
@@ -62,14 +62,16 @@ class Predictor:
         A structure with a fault gets a reason and none of its sites a spectrum; the others of the
         batch never notice.
         """
-        reasons = {i: why for i, why in enumerate(check_structures(batch)) if why}
+        checked = CheckedStructures(batch, self._descriptor.spec.cutoff_angstrom)
+        reasons = dict(checked.faults)
         if sites is None:
             sites = sites_of_element(batch, self._element)
         self._check_absorbers(batch, sites, absorber, reasons)
         sites = _without(sites, reasons)
-        features = self._featurise(batch, sites, reasons)
+        values = np.empty((len(sites), self._descriptor.n_features), dtype=np.float32)
+        features = self._descriptor.featurise(checked, sites, out=values)
         self._name_close_atoms(sites, features, reasons)
-        mean, std, novelty = self._session.run(features.values)
+        mean, std, novelty = self._session.run(values)
         if not (np.isfinite(mean).all() and np.isfinite(std).all()):
             finite = np.isfinite(mean).all(axis=1) & np.isfinite(std).all(axis=1)
             for k in np.flatnonzero(~finite):
@@ -77,14 +79,6 @@ class Predictor:
         if reasons and not (keep := _good(sites, reasons)).all():
             sites, mean, std, novelty = _select(sites, keep), mean[keep], std[keep], novelty[keep]
         return Prediction(sites=sites, intensity=mean, errors=std, novelty=novelty, reasons=reasons)
-
-    def _featurise(self, batch: StructureBatch, sites: Sites, reasons: dict[int, str]) -> Features:
-        """Features of sites whose structures are all good; the bad ones are left out first."""
-        if not reasons:
-            return self._descriptor.featurise(batch, sites)
-        good = np.setdiff1d(np.arange(len(batch)), list(reasons))
-        renumbered = Sites(np.searchsorted(good, sites.structure), sites.atom)
-        return self._descriptor.featurise(batch.take(good), renumbered)
 
     def _name_close_atoms(self, sites: Sites, features: Features, reasons: dict[int, str]) -> None:
         closest = features.closest
