@@ -4,7 +4,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
-PARTS := pyproject.toml constraints.txt xas/_wacsf.c xas/_wacsf_kernel.h stream/sources/_columns.c
+PARTS := pyproject.toml constraints.txt $(wildcard xas/*.[ch]) stream/sources/_columns.c
 
 .PHONY: demo test check format lint clean
 

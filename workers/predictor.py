@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from model_store.bundle import Bundle
 from model_store.runtime import Session
-from xas.descriptor import Descriptor
+from xas.descriptor import Descriptor, Features
 from xas.edges import atomic_number, element_symbol
 from xas.errors import WorkerUnfit
 from xas.faults import CheckedStructures
