@@ -123,8 +123,13 @@ def _edge_steps(
 
 
 def _t_pushed(results: Sequence[ResultBlock], counts: Sequence[int]) -> NDArray[np.float64]:
-    times = _join([r.t_pushed for r in results], "<f8", counts)
-    return np.where(np.repeat([r.ours for r in results], counts), times, np.nan)
+    """NaN for frames that nobody could read."""
+    times = np.full(sum(counts), np.nan)
+    known = [(r.t_pushed, n) for r, n in zip(results, counts, strict=True) if r.ours]
+    times[np.repeat([r.ours for r in results], counts)] = _join(
+        [array for array, _ in known], "<f8", [n for _, n in known]
+    )
+    return times
 
 
 def _as_pushed(answers: Sequence[Answer], *, keep_structures: bool) -> dict[str, Any]:

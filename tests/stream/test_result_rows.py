@@ -112,6 +112,17 @@ def test_arrays_that_disagree_are_refused(name: str, wrong: np.ndarray) -> None:
         rows([block(0, 2), (bad, frames)])
 
 
+def test_frames_that_nobody_could_read_are_rows_without_a_structure() -> None:
+    good, frames = block(0, 2), block(2, 4, model="")
+    unread = msgspec.structs.replace(frames[0], ours=False, t_pushed=Array.of(np.zeros(0)))
+    found = rows([good, (unread, [b"no message at all"]), block(4, 5)])
+    assert found.status.tolist() == [1, 1, 2, 2, 1]
+    assert found.frame_time.tolist() == [0, 1, 2, 3, 4]
+    assert np.isnan(found.t_pushed).tolist() == [False, False, True, True, False]
+    assert found.structures is not None
+    assert np.diff(found.structures.offsets)[2:4].tolist() == [0, 0]
+
+
 def test_a_result_of_other_frames_is_refused() -> None:
     with pytest.raises(BadMessage, match="other frames"):
         rows([(block(0, 2)[0], block(0, 3)[1])])
