@@ -14,6 +14,7 @@ import typer
 
 from edgestream.ending import end_well
 from edgestream.model_commands import models_app
+from edgestream.bench_command import bench
 from edgestream.options import (
     Absorber,
     AsJson,
@@ -55,6 +56,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.add_typer(models_app, name="models", no_args_is_help=True)
+app.command()(bench)
 
 
 def say_version(wanted: bool) -> None:

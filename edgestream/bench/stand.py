@@ -1,0 +1,149 @@
+"""A whole service on this machine whose processes can be asked for what they used."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+from edgestream.bench.processes import CpuTime, cpu_of, memory_bytes
+from edgestream.embedded import EmbeddedServer
+from edgestream.local import settings_as_options
+from stream.broker import RunState
+from stream.messages import RunSpec
+from stream.producer import Producer
+from stream.redis_broker import RedisBroker
+from stream.redis_connection import RedisConnection
+from stream.settings import Settings
+from stream.supervisor import Supervisor
+from xas.errors import Retry
+from xas.structure import StructureBatch
+
+START_TIMEOUT_S = 60.0
+POLL_S = 0.02  # each look costs the server some 30 microseconds, which are counted as its own
+
+
+class Stand:
+    """An embedded server; workers and a writer, each a process of its own, started when asked for.
+
+    All are those of ``edgestream serve``: the same commands, the same settings.
+    """
+
+    def __init__(self, out: Path, settings: Settings | None = None) -> None:
+        self.out, self.settings = out, settings or Settings()
+        self._parts = ExitStack()
+        self._n_workers = 0
+
+    def __enter__(self) -> Self:
+        server = self._parts.enter_context(EmbeddedServer())
+        self.url = server.url
+        self.broker = RedisBroker(self.url, self.settings)
+        self._parts.callback(self.broker.close)
+        self._server = RedisConnection(self.url)
+        self._parts.callback(self._server.close)
+        self.server_pid = int(self._server.command("INFO", "server")["process_id"])
+        self._supervisor = Supervisor(tell=lambda _: None)
+        self._parts.callback(self._supervisor.stop)
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._parts.close()
+
+    # -- parts ------------------------------------------------------------------------------------
+
+    def start_writer(self) -> None:
+        """Start the writer and wait until it holds its lease."""
+        self._supervisor.add("writer", [*self._command("writer"), "--out", str(self.out)])
+        self.until(lambda: all(s.writer_alive for s in self.broker.shards()), "the writer")
+
+    def start_workers(self, n: int) -> None:
+        """Start n more workers and wait until they read."""
+        for number in range(self._n_workers, self._n_workers + n):
+            self._supervisor.add(
+                f"worker {number}", [*self._command("worker"), "--name", f"w{number}"]
+            )
+        self._n_workers += n
+        self.until(lambda: len(self.broker.workers()) == self._n_workers, "the workers")
+
+    def _command(self, role: str) -> list[str]:
+        command = [sys.executable, "-m", "edgestream", role, "--redis-url", self.url]
+        return [*command, "--follow-parent", *settings_as_options(self.settings)]
+
+    def pids(self) -> dict[str, int]:
+        """Every process by its role: server, writer, worker 0, ..."""
+        found = {"server": self.server_pid}
+        for number in range(self._n_workers):
+            found[f"worker {number}"] = self._supervisor.pids(f"worker {number}")[0]
+        for pid in self._supervisor.pids("writer"):
+            found["writer"] = pid
+        return found
+
+    def cpu(self) -> dict[str, CpuTime]:
+        """CPU time of every process until now."""
+        return {role: cpu_of(pid) for role, pid in self.pids().items()}
+
+    def memory(self) -> dict[str, int]:
+        """Resident bytes of every process."""
+        return {role: memory_bytes(pid) for role, pid in self.pids().items()}
+
+    def commands(self) -> dict[str, Mapping[str, float]]:
+        """What the server says of each command: calls, and microseconds within it."""
+        stats: Mapping[str, Any] = self._server.command("INFO", "commandstats")
+        return {name.removeprefix("cmdstat_"): counts for name, counts in stats.items()}
+
+    # -- runs -------------------------------------------------------------------------------------
+
+    def producer(self, run: str, model: str, priority: str = "bulk") -> Producer:
+        """Open a run, as ``edgestream run`` does (bulk) or a live program (live)."""
+        spec = RunSpec(model=model, priority=priority)
+        return Producer(self.broker, run, spec, settings=self.settings, tell=lambda _: None)
+
+    def warm(self, model: str, frames: StructureBatch) -> None:
+        """Push small runs until every worker has predicted and the writer has finished a file."""
+        number = 0
+        while number < 1 or any(not w.frames for w in self.broker.workers()):
+            runs = [f"warm-{number + i}" for i in range(2 * self._n_workers)]
+            for run in runs:
+                producer = self.producer(run, model)
+                producer.push(frames)
+                producer.seal()
+            for run in runs:
+                self.until_finished(run)
+            number += len(runs)
+            self.until(self._workers_have_reported(number * len(frames)), "the workers' reports")
+
+    def _workers_have_reported(self, n_frames: int) -> Callable[[], bool]:
+        return lambda: sum(w.frames for w in self.broker.workers()) >= n_frames
+
+    def until_finished(self, run: str) -> RunState:
+        """Wait for the file of a sealed run."""
+        self.until(lambda: self.state(run).finished, f"run {run!r}", timeout_s=3600.0)
+        return self.state(run)
+
+    def state(self, run: str) -> RunState:
+        """What the broker knows of a run."""
+        state = self.broker.run(run)
+        assert state is not None, run
+        return state
+
+    def until(
+        self, true: Callable[[], bool], what: str, timeout_s: float = START_TIMEOUT_S
+    ) -> None:
+        """Wait; Retry, with its last words, where a process has died, or where the time is over."""
+        end = time.monotonic() + timeout_s
+        while not true():
+            self._supervisor.watch()
+            for words in self._supervisor.failures():
+                raise Retry(f"bench: {words}")
+            if time.monotonic() > end:
+                raise Retry(f"bench: waited {timeout_s:g} s for {what} in vain")
+            time.sleep(POLL_S)
