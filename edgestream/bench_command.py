@@ -2,46 +2,111 @@
 
 from __future__ import annotations
 
+import sys
 import tempfile
+from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from edgestream.options import AsJson, Model, Workers
+from edgestream.options import AsJson, Model, Models, Quiet, Workers
+from xas.errors import Reject
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from edgestream.bench.targets import Target
 
 
 def bench(
-    section: Annotated[str, typer.Argument(help="pipeline")] = "pipeline",
-    model: Model = "fe-k",
-    frames: Annotated[int, typer.Option(min=1, help="Frames of one pipeline run.")] = 20_000,
-    workers: Workers = None,
-    repeat: Annotated[int, typer.Option(min=1, help="Runs of the pipeline.")] = 3,
-    folder: Annotated[
-        Path | None, typer.Option(help="Where result files are written. Default: temporary.")
+    sections: Annotated[
+        list[str] | None,
+        typer.Argument(
+            help="start, kernel, neighbours, predict, reading, pipeline, latency, scaling, growth. "
+            "Default: all.",
+            show_default=False,
+        ),
     ] = None,
-    profile: Annotated[
-        bool, typer.Option("--profile", help="Show the functions where the time goes (py-spy).")
+    model: Model = "fe-k",
+    workers: Workers = None,
+    frames: Annotated[int, typer.Option(min=1, help="Frames of one run of the pipeline.")] = 20_000,
+    repeat: Annotated[int, typer.Option(min=1, help="Runs of the pipeline.")] = 3,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="A rough look: little of everything.")
     ] = False,
+    long: Annotated[
+        bool, typer.Option("--long", help="Growth to a million frames (minutes more).")
+    ] = False,
+    profile: Annotated[
+        bool,
+        typer.Option("--profile", help="One more pipeline run under py-spy: where time goes."),
+    ] = False,
+    folder: Annotated[
+        Path | None, typer.Option(help="Where result files are written. Default: a temporary one.")
+    ] = None,
+    check: Annotated[
+        bool, typer.Option("--check", help="End with 1 where a target is missed, a line each.")
+    ] = False,
+    target: Annotated[
+        list[str] | None,
+        typer.Option(help="Ask for another limit, e.g. pipeline_cpu_ratio=1.5 (repeatable)."),
+    ] = None,
+    models: Models = None,
     as_json: AsJson = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Measure how fast it is here, with real processes, as ratios in one run."""
-    from edgestream.bench.pipeline import measure_pipeline
-    from edgestream.bench.report import print_pipeline
-    from edgestream.bench.structures import movie
+    """Measure how fast it is here, with real parts and real processes: minutes for all.
+
+    edgestream bench kernel predict
+
+    edgestream bench pipeline --profile
+
+    CPU times are user and system time; each figure is a median with its least and greatest sample.
+    On a busy machine look at ratios.
+    """
+    from edgestream.bench.machine import machine_facts
+    from edgestream.bench.report import all_figures, as_object, print_report
+    from edgestream.bench.request import Request
+    from edgestream.bench.sections import measure
+    from edgestream.bench.targets import missed
+    from edgestream.progress import show_progress
     from edgestream.tables import print_json
 
-    del section
-    report = measure_pipeline(
-        movie(),
+    asked = asked_for(target or [])
+    request = Request(
         model=model,
-        frames=frames,
+        models=models,
         workers=workers,
+        frames=frames,
         repeat=repeat,
-        profile=profile,
         folder=folder or Path(tempfile.gettempdir()),
+        profile=profile,
     )
+    request = request.quick() if quick else request.long() if long else request
+    machine = machine_facts()
+    with show_progress("bench", quiet=quiet) as progress:
+        measured = measure(sections or [], request, progress)
+    misses = missed(all_figures(measured), asked)
     if as_json:
-        print_json(report)
+        print_json(as_object(measured, machine, misses))
     else:
-        print_pipeline(report)
+        print_report(measured, machine, asked)
+    if check and misses:
+        sys.stderr.writelines(f"{line}\n" for line in misses)
+        raise SystemExit(1)
+
+
+def asked_for(words: list[str]) -> Mapping[str, Target]:
+    """The project's targets with those of ``--target``; Reject for what is none."""
+    from edgestream.bench.targets import TARGETS
+
+    changed = {}
+    for word in words:
+        key, _, limit = word.partition("=")
+        try:
+            changed[key] = replace(TARGETS[key], limit=float(limit))
+        except (KeyError, ValueError):
+            known = ", ".join(TARGETS)
+            raise Reject(f"--target {word!r}: takes NAME=NUMBER with a name of {known}") from None
+    return {**TARGETS, **changed}

@@ -5,16 +5,20 @@ from __future__ import annotations
 import os
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 
 import edgestream
+from edgestream.bench.machine import file_system
 from edgestream.bench.processes import CpuTime, cpu_of_this_thread
 from edgestream.bench.profile import Profile, profiled
+from edgestream.bench.request import Request, Section
 from edgestream.bench.sampling import Figure, cpu_seconds
 from edgestream.bench.stand import Stand
-from edgestream.bench.structures import Movie
+from edgestream.bench.structures import Movie, movie
 from stream.supervisor import cores
 from xas.structure import StructureBatch
 
@@ -49,7 +53,6 @@ class PipelineReport:
     """
 
     model: str
-    input: str
     workers: int
     direct_us: Figure
     total_us: Figure
@@ -59,39 +62,52 @@ class PipelineReport:
     profile: Profile = field(default_factory=dict)
 
 
-def measure_pipeline(
-    movie: Movie,
-    *,
-    model: str,
-    frames: int,
-    workers: int | None,
-    repeat: int,
-    folder: Path,
-    profile: bool = False,
-) -> PipelineReport:
-    """Push ``frames`` frames in bulk, ``repeat`` times, into files in a folder under ``folder``.
+def measure_pipeline(request: Request) -> Section:
+    """Push frames in bulk, several times, and compare with ``predict`` on the same frames."""
+    film = movie()
+    report = run_pipeline(request, film)
+    last = report.runs[-1]
+    by_role = {
+        f"pipeline_us_{role.replace(' ', '_')}": Figure.of(
+            [1e6 * run.cpu[role].total_s / run.frames for run in report.runs]
+        )
+        for role in last.cpu
+    }
+    figures = {
+        "pipeline_cpu_ratio": report.ratio,
+        "pipeline_frames_per_s": report.frames_per_s,
+        "pipeline_us_all": report.total_us,
+        **by_role,
+        "predict_us_movie": report.direct_us,
+    }
+    used = {
+        "pipeline": f"{last.frames} frames, {len(report.runs)} x, of {film.name}; {report.model}; "
+        f"{report.workers} worker(s); files in {request.folder} ({file_system(request.folder)})"
+    }
+    return Section(figures=figures, used=used, details=report)
 
-    Start-up is left out: every worker has predicted and the writer finished a file before. Each
-    run is between two measurements of the direct way, whose mean it is compared with.
+
+def run_pipeline(request: Request, film: Movie) -> PipelineReport:
+    """Start-up is left out: every worker has predicted and the writer finished a file before.
+
+    Each run is between two measurements of the direct way, whose mean it is compared with.
     """
-    n_workers = workers or max(1, cores() - 1)
-    parts = movie.repeated(frames)
-    batch = movie.structures
+    model, batch = request.model, film.structures
+    parts = film.repeated(request.frames)
     runs: list[Costs] = []
-    direct = [_direct(batch, model)]
-    with tempfile.TemporaryDirectory(dir=folder) as out, Stand(Path(out)) as stand:
-        stand.start_writer()
-        stand.start_workers(n_workers)
-        stand.warm(model, batch[:WARM_FRAMES])
-        for number in range(repeat):
-            runs.append(_run(stand, f"run-{number}", model, parts))
-            direct.append(_direct(batch, model))
-        seen: Profile = _profile(stand, model, parts) if profile else {}
-    beside = [(a + b) / 2 for a, b in zip(direct, direct[1:], strict=False)]
+    seen: Profile = {}
+    direct = [direct_us(batch, request)]
+    with stand_at_work(request, batch) as stand:
+        for number in range(request.repeat):
+            request.tell(f"pipeline, run {number + 1} of {request.repeat}")
+            runs.append(run_costs(stand, f"run-{number}", model, parts))
+            direct.append(direct_us(batch, request))
+        if request.profile:
+            seen = _profile(stand, model, parts)
+    beside = [(a + b) / 2 for a, b in pairwise(direct)]
     return PipelineReport(
         model=model,
-        input=movie.name,
-        workers=n_workers,
+        workers=n_workers(request),
         direct_us=Figure.of(direct),
         total_us=Figure.of([run.total_us for run in runs]),
         ratio=Figure.of([run.total_us / d for run, d in zip(runs, beside, strict=True)]),
@@ -101,20 +117,36 @@ def measure_pipeline(
     )
 
 
-def _profile(stand: Stand, model: str, parts: list[StructureBatch]) -> Profile:
-    python = {role: pid for role, pid in stand.pids().items() if role != "server"}
-    with profiled({"producer": os.getpid(), **python}) as seen:
-        _run(stand, "profiled", model, parts)
-    return seen
+def n_workers(request: Request) -> int:
+    """As asked for, or as many as ``edgestream run`` would start."""
+    return request.workers or max(1, cores() - 1)
 
 
-def _direct(batch: StructureBatch, model: str) -> float:
+@contextmanager
+def stand_at_work(request: Request, frames: StructureBatch) -> Iterator[Stand]:
+    """A service with a writer, whose parts have all worked already."""
+    with (
+        tempfile.TemporaryDirectory(dir=request.folder, prefix="edgestream-bench-") as out,
+        Stand(Path(out), models=request.models) as stand,
+    ):
+        stand.start_writer()
+        stand.start_workers(n_workers(request))
+        stand.warm(request.model, frames[:WARM_FRAMES])
+        yield stand
+
+
+def direct_us(batch: StructureBatch, request: Request) -> float:
     """Microseconds a frame of ``edgestream.predict`` on the whole trajectory at once."""
-    used = cpu_seconds(lambda: edgestream.predict(batch, model), repeat=3, least_s=0.2)
+    used = cpu_seconds(
+        lambda: edgestream.predict(batch, request.model, models=request.models),
+        repeat=3,
+        least_s=0.2,
+    )
     return 1e6 * used.median / len(batch)
 
 
-def _run(stand: Stand, run: str, model: str, parts: list[StructureBatch]) -> Costs:
+def run_costs(stand: Stand, run: str, model: str, parts: Sequence[StructureBatch]) -> Costs:
+    """Push a whole run and wait for its file."""
     n_frames = sum(map(len, parts))
     before, commands = stand.cpu(), stand.commands()
     started, own = time.monotonic(), cpu_of_this_thread()
@@ -123,7 +155,7 @@ def _run(stand: Stand, run: str, model: str, parts: list[StructureBatch]) -> Cos
         producer.push(part)
     producer.seal()
     pushing = cpu_of_this_thread() - own
-    stand.until(lambda: stand.state(run).watermark >= n_frames, f"run {run!r}", 3600.0)
+    stand.until_written(run, n_frames)
     disk_s = time.monotonic() - started
     stand.until_finished(run)
     finished_s = time.monotonic() - started
@@ -135,6 +167,13 @@ def _run(stand: Stand, run: str, model: str, parts: list[StructureBatch]) -> Cos
         cpu={"producer": pushing, **used},
         commands=_by_command(commands, stand.commands(), n_frames),
     )
+
+
+def _profile(stand: Stand, model: str, parts: list[StructureBatch]) -> Profile:
+    python = {role: pid for role, pid in stand.pids().items() if role != "server"}
+    with profiled({"producer": os.getpid(), **python}) as seen:
+        run_costs(stand, "profiled", model, parts)
+    return seen
 
 
 def _by_command(

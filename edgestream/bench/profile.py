@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import os
 import shutil
 import signal
 import subprocess
@@ -29,7 +28,8 @@ Profile = dict[str, Counter[str]]
 @contextmanager
 def profiled(pids: Mapping[str, int]) -> Iterator[Profile]:
     """Sample the processes during the block; the result is there when it has ended."""
-    spy, found = _py_spy(), {}
+    spy = _py_spy()
+    found: Profile = {}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as ending:
         files = {role: Path(folder) / role for role in pids}
         for role, pid in pids.items():
@@ -87,7 +87,7 @@ def _root(package: str) -> str:
     spec = importlib.util.find_spec(package)
     assert spec is not None
     assert spec.origin is not None
-    return os.path.dirname(spec.origin) + "/"
+    return f"{Path(spec.origin).parent}/"
 
 
 def _own(frame: str, roots: Mapping[str, str]) -> str:

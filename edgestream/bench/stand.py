@@ -23,7 +23,7 @@ from stream.supervisor import Supervisor
 from xas.errors import Retry
 from xas.structure import StructureBatch
 
-START_TIMEOUT_S = 60.0
+START_TIMEOUT_S, RUN_TIMEOUT_S = 60.0, 3600.0
 POLL_S = 0.02  # each look costs the server some 30 microseconds, which are counted as its own
 
 
@@ -33,13 +33,21 @@ class Stand:
     All are those of ``edgestream serve``: the same commands, the same settings.
     """
 
-    def __init__(self, out: Path, settings: Settings | None = None) -> None:
+    def __init__(
+        self,
+        out: Path,
+        settings: Settings | None = None,
+        *,
+        models: Path | None = None,
+        memory_bytes: int = 2 * 2**30,
+    ) -> None:
         self.out, self.settings = out, settings or Settings()
+        self._models, self._memory_bytes = models, memory_bytes
         self._parts = ExitStack()
         self._n_workers = 0
 
     def __enter__(self) -> Self:
-        server = self._parts.enter_context(EmbeddedServer())
+        server = self._parts.enter_context(EmbeddedServer(memory_bytes=self._memory_bytes))
         self.url = server.url
         self.broker = RedisBroker(self.url, self.settings)
         self._parts.callback(self.broker.close)
@@ -67,10 +75,11 @@ class Stand:
 
     def start_workers(self, n: int) -> None:
         """Start n more workers and wait until they read."""
+        command = self._command("worker")
+        if self._models is not None:
+            command += ["--models", str(self._models)]
         for number in range(self._n_workers, self._n_workers + n):
-            self._supervisor.add(
-                f"worker {number}", [*self._command("worker"), "--name", f"w{number}"]
-            )
+            self._supervisor.add(f"worker {number}", [*command, "--name", f"w{number}"])
         self._n_workers += n
         self.until(lambda: len(self.broker.workers()) == self._n_workers, "the workers")
 
@@ -108,25 +117,42 @@ class Stand:
         return Producer(self.broker, run, spec, settings=self.settings, tell=lambda _: None)
 
     def warm(self, model: str, frames: StructureBatch) -> None:
-        """Push small runs until every worker has predicted and the writer has finished a file."""
-        number = 0
-        while number < 1 or any(not w.frames for w in self.broker.workers()):
-            runs = [f"warm-{number + i}" for i in range(2 * self._n_workers)]
-            for run in runs:
-                producer = self.producer(run, model)
-                producer.push(frames)
-                producer.seal()
-            for run in runs:
-                self.until_finished(run)
-            number += len(runs)
-            self.until(self._workers_have_reported(number * len(frames)), "the workers' reports")
+        """Every worker has predicted, and the writer has finished files."""
+        for run in self.warm_workers(model, frames):
+            self.until_finished(run)
 
-    def _workers_have_reported(self, n_frames: int) -> Callable[[], bool]:
-        return lambda: sum(w.frames for w in self.broker.workers()) >= n_frames
+    def warm_workers(self, model: str, frames: StructureBatch) -> list[str]:
+        """Push small runs until every worker has predicted; which they were."""
+        runs: list[str] = []
+        while not runs or any(not worker.frames for worker in self.broker.workers()):
+            runs += [self._push_warm(f"warm-{len(runs) + i}", model, frames) for i in range(8)]
+            self._until_predicted(len(runs) * len(frames))
+        return runs
+
+    def _push_warm(self, run: str, model: str, frames: StructureBatch) -> str:
+        producer = self.producer(run, model)
+        producer.push(frames)
+        producer.seal()
+        return run
+
+    def _until_predicted(self, n_frames: int) -> None:
+        self.until(lambda: sum(w.frames for w in self.broker.workers()) >= n_frames, "the workers")
+
+    def entries_done(self) -> int:
+        """Results in the server."""
+        return sum(shard.results for shard in self.broker.shards())
+
+    def entries_waiting(self) -> int:
+        """Blocks that no worker has answered."""
+        return sum(sum(shard.waiting.values()) for shard in self.broker.shards())
+
+    def until_written(self, run: str, n_frames: int) -> None:
+        """Wait until so many frames of a run are on disk."""
+        self.until(lambda: self.state(run).watermark >= n_frames, f"run {run!r}", RUN_TIMEOUT_S)
 
     def until_finished(self, run: str) -> RunState:
         """Wait for the file of a sealed run."""
-        self.until(lambda: self.state(run).finished, f"run {run!r}", timeout_s=3600.0)
+        self.until(lambda: self.state(run).finished, f"run {run!r}", RUN_TIMEOUT_S)
         return self.state(run)
 
     def state(self, run: str) -> RunState:
@@ -136,7 +162,11 @@ class Stand:
         return state
 
     def until(
-        self, true: Callable[[], bool], what: str, timeout_s: float = START_TIMEOUT_S
+        self,
+        true: Callable[[], bool],
+        what: str,
+        timeout_s: float = START_TIMEOUT_S,
+        look_s: float = POLL_S,
     ) -> None:
         """Wait; Retry, with its last words, where a process has died, or where the time is over."""
         end = time.monotonic() + timeout_s
@@ -146,4 +176,4 @@ class Stand:
                 raise Retry(f"bench: {words}")
             if time.monotonic() > end:
                 raise Retry(f"bench: waited {timeout_s:g} s for {what} in vain")
-            time.sleep(POLL_S)
+            time.sleep(look_s)

@@ -1,0 +1,60 @@
+"""What a bench is asked for, and what a section of it hands back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from edgestream.bench.sampling import Figure
+
+
+@dataclass(frozen=True, kw_only=True)
+class Request:
+    """How much is measured, on which model; ``tell`` hears what is being done.
+
+    frames          of one run of the pipeline, ``repeat`` times
+    samples         of everything that is measured within this process
+    latency_s       seconds of live frames at each load
+    growth          lengths of the runs that are compared
+    scaling_frames  pushed before the workers may start
+    """
+
+    model: str = "fe-k"
+    models: Path | None = None
+    frames: int = 20_000
+    workers: int | None = None
+    repeat: int = 3
+    samples: int = 7
+    latency_s: float = 6.0
+    growth: tuple[int, ...] = (1_000, 10_000, 100_000)
+    scaling_frames: int = 20_000
+    folder: Path = Path()
+    profile: bool = False
+    tell: Callable[[str], object] = str  # nobody listens
+
+    def quick(self) -> Request:
+        """Little of everything: figures are rough."""
+        return replace(
+            self,
+            frames=min(self.frames, 2_000),
+            repeat=1,
+            samples=3,
+            latency_s=1.5,
+            growth=(300, 1_000),
+            scaling_frames=2_000,
+        )
+
+    def long(self) -> Request:
+        """Growth to a million frames."""
+        return replace(self, growth=(*self.growth, 1_000_000))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """Figures by their key in the JSON, what they were measured on, and whatever else is known."""
+
+    figures: dict[str, Figure] = field(default_factory=dict)
+    used: dict[str, str] = field(default_factory=dict)
+    details: Any = None
