@@ -45,6 +45,13 @@ def bench(
     folder: Annotated[
         Path | None, typer.Option(help="Where result files are written. Default: a temporary one.")
     ] = None,
+    data: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="EDGESTREAM_DATA",
+            help="Folder of real data. Default: shared/data beside the checkout; else demo data.",
+        ),
+    ] = None,
     check: Annotated[
         bool, typer.Option("--check", help="End with 1 where a target is missed, a line each.")
     ] = False,
@@ -75,6 +82,7 @@ def bench(
 
     asked = asked_for(target or [])
     request = Request(
+        data=data_folder(data),
         model=model,
         models=models,
         workers=workers,
@@ -95,6 +103,17 @@ def bench(
     if check and misses:
         sys.stderr.writelines(f"{line}\n" for line in misses)
         raise SystemExit(1)
+
+
+def data_folder(asked: Path | None) -> Path | None:
+    """The folder of the project's real data, where it is here; Reject for one that is not it."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = asked or beside
+    if (folder / "README.md").is_file():
+        return folder
+    if asked is not None:
+        raise Reject(f"--data {asked}: not the folder of edgestream's data (no README.md in it)")
+    return None
 
 
 def asked_for(words: list[str]) -> Mapping[str, Target]:

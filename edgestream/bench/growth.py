@@ -9,12 +9,12 @@ from edgestream.bench.request import Request, Section
 from edgestream.bench.sampling import Figure
 from edgestream.bench.structures import movie
 
-SHORT_FRAMES, SHORT_RUNS = 20_000, 3  # a short run is repeated: its CPU time is near the tick
+SHORT_FRAMES = 20_000  # a run up to so long is repeated
 
 
 def measure_growth(request: Request) -> Section:
     """CPU a frame of all processes, finishing time and memory, for each length of a run."""
-    film = movie()
+    film = movie(request.data)
     cpu: dict[int, Figure] = {}
     finishing: dict[int, Figure] = {}
     memory: dict[int, dict[str, int]] = {}
@@ -22,7 +22,7 @@ def measure_growth(request: Request) -> Section:
         for length in request.growth:
             request.tell(f"growth, {length} frames")
             parts = film.repeated(length)
-            repeats = SHORT_RUNS if length <= SHORT_FRAMES else 1
+            repeats = request.repeat if length <= SHORT_FRAMES else 1
             runs = [
                 run_costs(stand, f"grow-{length}-{i}", request.model, parts) for i in range(repeats)
             ]
@@ -43,7 +43,7 @@ def measure_growth(request: Request) -> Section:
 def _memory_figures(memory: Mapping[int, Mapping[str, int]]) -> dict[str, Figure]:
     """Resident memory after each run; the ratio is of the process that grew most.
 
-    The server is left out of the ratio: it holds what is not on disk yet, up to the high-water mark.
+    The ratio is without the server: that holds what is not on disk, up to the high-water mark.
     """
     shortest, *_, longest = memory.values()
     mebibytes = {

@@ -19,7 +19,7 @@ def measure_kernel(request: Request) -> Section:
     spec = DescriptorSpec.paper_2022()
     figures: dict[str, Figure] = {}
     errors: list[float] = []
-    samples = {"44": complexes(), "89": condensed()}
+    samples = {"44": complexes(request.data), "89": condensed()}
     for name, sample in samples.items():
         near = _near(sample)
         figures[f"kernel_us_{name}"] = _kernel_us(spec, near, request.samples)
@@ -36,7 +36,7 @@ def measure_neighbours(request: Request) -> Section:
     joint call of a worker does without.
     """
     spec = DescriptorSpec.paper_2022()
-    samples = {"44": complexes(), "89": condensed()}
+    samples = {"44": complexes(request.data), "89": condensed()}
     samples |= {name: condensed(n) for name, n in SIZES.items()}
     figures: dict[str, Figure] = {}
     for name, sample in samples.items():

@@ -35,7 +35,7 @@ def measure_latency(request: Request) -> Section:
     ``disk``: the watermark has passed it, so its row is durable. ``file``: the file that people
     open shows it.
     """
-    film = movie()
+    film = movie(request.data)
     frames = list(film.structures)
     figures: dict[str, Figure] = {}
     with stand_at_work(request, film.structures) as stand:

@@ -7,12 +7,13 @@ import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
 
 import edgestream
 from edgestream.bench.machine import file_system
+from edgestream.bench.predict import single_network
 from edgestream.bench.processes import CpuTime, cpu_of_this_thread
 from edgestream.bench.profile import Profile, profiled
 from edgestream.bench.request import Request, Section
@@ -61,30 +62,49 @@ class PipelineReport:
     runs: list[Costs]
     profile: Profile = field(default_factory=dict)
 
+    @property
+    def roles(self) -> list[str]:
+        """The processes: producer, server, worker 0, ..., writer."""
+        return list(self.runs[0].cpu)
+
+    def us(self, role: str) -> Figure:
+        """CPU a frame of one process, microseconds."""
+        return Figure.of([1e6 * run.cpu[role].total_s / run.frames for run in self.runs])
+
 
 def measure_pipeline(request: Request) -> Section:
-    """Push frames in bulk, several times, and compare with ``predict`` on the same frames."""
-    film = movie()
-    report = run_pipeline(request, film)
-    last = report.runs[-1]
-    by_role = {
-        f"pipeline_us_{role.replace(' ', '_')}": Figure.of(
-            [1e6 * run.cpu[role].total_s / run.frames for run in report.runs]
-        )
-        for role in last.cpu
+    """Push frames in bulk, several times, and compare with ``predict`` on the same frames.
+
+    With the asked-for model, then (as ``pipeline_single_...``) with the single network: the less
+    a prediction costs, the more the way of a frame weighs.
+    """
+    film = movie(request.data)
+    models = {"pipeline": request.model, "pipeline_single": single_network(request.models)}
+    section = Section()
+    for prefix, model in models.items():
+        if model is not None:
+            report = run_pipeline(replace(request, model=model), film)
+            section.figures.update(_figures(prefix, report))
+            section.used[prefix] = _used(request, film, report)
+            section.details[prefix] = report
+    return section
+
+
+def _figures(prefix: str, report: PipelineReport) -> dict[str, Figure]:
+    return {
+        f"{prefix}_cpu_ratio": report.ratio,
+        f"{prefix}_frames_per_s": report.frames_per_s,
+        f"{prefix}_us_all": report.total_us,
+        **{f"{prefix}_us_{role.replace(' ', '_')}": report.us(role) for role in report.roles},
+        f"{prefix}_us_predict": report.direct_us,
     }
-    figures = {
-        "pipeline_cpu_ratio": report.ratio,
-        "pipeline_frames_per_s": report.frames_per_s,
-        "pipeline_us_all": report.total_us,
-        **by_role,
-        "predict_us_movie": report.direct_us,
-    }
-    used = {
-        "pipeline": f"{last.frames} frames, {len(report.runs)} x, of {film.name}; {report.model}; "
+
+
+def _used(request: Request, film: Movie, report: PipelineReport) -> str:
+    return (
+        f"{report.runs[0].frames} frames, {len(report.runs)} x, of {film.name}; {report.model}; "
         f"{report.workers} worker(s); files in {request.folder} ({file_system(request.folder)})"
-    }
-    return Section(figures=figures, used=used, details=report)
+    )
 
 
 def run_pipeline(request: Request, film: Movie) -> PipelineReport:
@@ -99,7 +119,7 @@ def run_pipeline(request: Request, film: Movie) -> PipelineReport:
     direct = [direct_us(batch, request)]
     with stand_at_work(request, batch) as stand:
         for number in range(request.repeat):
-            request.tell(f"pipeline, run {number + 1} of {request.repeat}")
+            request.tell(f"pipeline, {model}, run {number + 1} of {request.repeat}")
             runs.append(run_costs(stand, f"run-{number}", model, parts))
             direct.append(direct_us(batch, request))
         if request.profile:
@@ -177,10 +197,7 @@ def _profile(stand: Stand, model: str, parts: list[StructureBatch]) -> Profile:
 
 
 def _by_command(
-    before: Mapping[str, Mapping[str, float]], after: Mapping[str, Mapping[str, float]], frames: int
+    before: Mapping[str, float], after: Mapping[str, float], frames: int
 ) -> dict[str, float]:
-    used = {
-        name: (counts["usec"] - before.get(name, {"usec": 0})["usec"]) / frames
-        for name, counts in after.items()
-    }
+    used = {name: (us - before.get(name, 0.0)) / frames for name, us in after.items()}
     return {name: us for name, us in sorted(used.items(), key=lambda item: -item[1]) if us > 0.01}

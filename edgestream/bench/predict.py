@@ -13,7 +13,7 @@ from xas.edges import atomic_number
 
 def measure_predict(request: Request) -> Section:
     """Microseconds an absorber of the single network and of the built-in ensemble."""
-    sample = complexes()
+    sample = complexes(request.data)
     figures: dict[str, Figure] = {}
     used = {"predict": sample.name}
     models = {"single": single_network(request.models), "ensemble": request.model}

@@ -24,8 +24,8 @@ def measure_reading(request: Request) -> Section:
 
     ``read_text_frames_per_s`` is that of the slowest text format, ``read_binary_...`` likewise.
     """
-    film = movie()
-    frames = film.structures
+    film = movie(request.data)
+    frames = film.structures[: request.reading_frames]
     figures: dict[str, Figure] = {}
     with tempfile.TemporaryDirectory(prefix="edgestream-bench-") as folder:
         write_xyz(Path(folder) / TOPOLOGY, frames[:1])

@@ -28,7 +28,7 @@ def as_object(
         "missed": list(missed),
         "machine": machine,
         "used": {key: words for s in sections.values() for key, words in s.used.items()},
-        "details": {name: s.details for name, s in sections.items() if s.details is not None},
+        "details": {key: value for s in sections.values() for key, value in s.details.items()},
     }
 
 
@@ -47,8 +47,8 @@ def print_report(
         rows = [_row(key, figure, targets.get(key)) for key, figure in section.figures.items()]
         print_table([name, "median (least-most)", "asked for", ""], rows)
         _say(*(f"  {key}: {words}" for key, words in section.used.items()))
-        if isinstance(section.details, PipelineReport):
-            _print_pipeline(section.details)
+        for report in section.details.values():
+            _print_pipeline(report)
 
 
 def _row(key: str, figure: Figure, target: Target | None) -> list[str]:
@@ -66,12 +66,12 @@ def _say(*lines: str) -> None:
 
 
 def _print_pipeline(report: PipelineReport) -> None:
-    roles = list(report.runs[0].cpu)
-    rows = [_process_row(report, role) for role in roles]
-    total = [span(report.total_us), *_split(report.runs, roles)]
+    rows = [_process_row(report, role) for role in report.roles]
+    total = [span(report.total_us), *_split(report.runs, report.roles)]
     rows.append(["all processes", *total, f"{report.ratio.median:.2f}"])
     rows.append(["predict in process", span(report.direct_us), "", "", "1"])
-    print_table(["CPU of", "us/frame (least-most)", "user", "system", "x predict"], rows)
+    columns = ["us/frame (least-most)", "user", "system", "x predict"]
+    print_table([f"CPU of, with {report.model}", *columns], rows)
     commands = {name: _median_command(report.runs, name) for name in report.runs[-1].commands}
     words = ", ".join(f"{name} {us:.1f}" for name, us in list(commands.items())[:8])
     finishing = statistics.median(run.finished_s - run.disk_s for run in report.runs)
@@ -85,8 +85,7 @@ def _print_pipeline(report: PipelineReport) -> None:
 
 def _print_profile(report: PipelineReport, role: str, counts: Counter[str]) -> None:
     """Functions of one process, their samples turned into its measured CPU time."""
-    used = statistics.median(1e6 * run.cpu[role].total_s / run.frames for run in report.runs)
-    scale = used / max(1, counts.total())
+    scale = report.us(role).median / max(1, counts.total())
     print_table(
         [f"{role}: function, with what it calls outside", "us/frame", "%"],
         [
@@ -97,7 +96,7 @@ def _print_profile(report: PipelineReport, role: str, counts: Counter[str]) -> N
 
 
 def _process_row(report: PipelineReport, role: str) -> list[str]:
-    us = Figure.of([1e6 * run.cpu[role].total_s / run.frames for run in report.runs])
+    us = report.us(role)
     share = us.median / report.direct_us.median
     return [role, span(us), *_split(report.runs, [role]), f"{share:.2f}"]
 

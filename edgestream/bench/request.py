@@ -14,13 +14,16 @@ from edgestream.bench.sampling import Figure
 class Request:
     """How much is measured, on which model; ``tell`` hears what is being done.
 
+    data            folder of the project's real data; None: what ships, or is made
     frames          of one run of the pipeline, ``repeat`` times
     samples         of everything that is measured within this process
     latency_s       seconds of live frames at each load
     growth          lengths of the runs that are compared
-    scaling_frames  pushed before the workers may start
+    scaling_frames  pushed before the workers may start, ``scaling_rounds`` times
+    reading_frames  in each file that is read
     """
 
+    data: Path | None = None
     model: str = "fe-k"
     models: Path | None = None
     frames: int = 20_000
@@ -30,6 +33,8 @@ class Request:
     latency_s: float = 6.0
     growth: tuple[int, ...] = (1_000, 10_000, 100_000)
     scaling_frames: int = 20_000
+    scaling_rounds: int = 3
+    reading_frames: int = 1_000
     folder: Path = Path()
     profile: bool = False
     tell: Callable[[str], object] = str  # nobody listens
@@ -40,10 +45,12 @@ class Request:
             self,
             frames=min(self.frames, 2_000),
             repeat=1,
-            samples=3,
-            latency_s=1.5,
+            samples=2,
+            latency_s=0.6,
             growth=(300, 1_000),
-            scaling_frames=2_000,
+            scaling_frames=1_000,
+            scaling_rounds=1,
+            reading_frames=200,
         )
 
     def long(self) -> Request:
@@ -57,4 +64,4 @@ class Section:
 
     figures: dict[str, Figure] = field(default_factory=dict)
     used: dict[str, str] = field(default_factory=dict)
-    details: Any = None
+    details: dict[str, Any] = field(default_factory=dict)

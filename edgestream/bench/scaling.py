@@ -18,7 +18,6 @@ from stream.settings import Settings
 from stream.supervisor import cores
 from xas.structure import StructureBatch
 
-ROUNDS = 3
 ROOM_BYTES = 8 * 2**30
 CLAIM_IDLE_S = 600.0  # the workers are paused: nobody may take them for dead
 LOOK_S = 0.005
@@ -31,13 +30,13 @@ def measure_scaling(request: Request) -> Section:
     from when they go on until the last result is in the server. ``scaling_by_cpu`` is twice the
     CPU a frame of one worker over that of two: what they would reach on cores of their own.
     """
-    film = movie()
+    film = movie(request.data)
     parts = film.repeated(request.scaling_frames)
     rates: dict[int, list[float]] = {1: [], 2: []}
     costs: dict[int, list[float]] = {1: [], 2: []}
-    for number in range(ROUNDS):
+    for number in range(request.scaling_rounds):
         for n in (1, 2):
-            request.tell(f"scaling, round {number + 1} of {ROUNDS}, {n} worker(s)")
+            request.tell(f"scaling, round {number + 1}, {n} worker(s)")
             seconds, cpu_s = _drain(request, n, parts)
             rates[n].append(request.scaling_frames / seconds)
             costs[n].append(1e6 * cpu_s / request.scaling_frames)

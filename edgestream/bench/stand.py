@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Self
 
 from edgestream.bench.processes import CpuTime, cpu_of, memory_bytes
+from edgestream.bench.server_info import command_microseconds, server_info
 from edgestream.embedded import EmbeddedServer
 from edgestream.local import settings_as_options
 from stream.broker import RunState
 from stream.messages import RunSpec
 from stream.producer import Producer
 from stream.redis_broker import RedisBroker
-from stream.redis_connection import RedisConnection
 from stream.settings import Settings
 from stream.supervisor import Supervisor
 from xas.errors import Retry
@@ -51,9 +51,8 @@ class Stand:
         self.url = server.url
         self.broker = RedisBroker(self.url, self.settings)
         self._parts.callback(self.broker.close)
-        self._server = RedisConnection(self.url)
-        self._parts.callback(self._server.close)
-        self.server_pid = int(self._server.command("INFO", "server")["process_id"])
+        self._socket = server.socket
+        self.server_pid = int(server_info(server.socket, "server")["process_id"])
         self._supervisor = Supervisor(tell=lambda _: None)
         self._parts.callback(self._supervisor.stop)
         return self
@@ -104,10 +103,9 @@ class Stand:
         """Resident bytes of every process."""
         return {role: memory_bytes(pid) for role, pid in self.pids().items()}
 
-    def commands(self) -> dict[str, Mapping[str, float]]:
-        """What the server says of each command: calls, and microseconds within it."""
-        stats: Mapping[str, Any] = self._server.command("INFO", "commandstats")
-        return {name.removeprefix("cmdstat_"): counts for name, counts in stats.items()}
+    def commands(self) -> dict[str, float]:
+        """Microseconds within each of the server's commands until now."""
+        return command_microseconds(self._socket)
 
     # -- runs -------------------------------------------------------------------------------------
 

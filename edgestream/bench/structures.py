@@ -1,8 +1,10 @@
-"""What is measured on: real data where they are at hand, else what ships or is made from a seed."""
+"""What is measured on: real data where they are at hand, else what ships or is made from a seed.
+
+``data`` is the folder of the project's real data; None: it is not here.
+"""
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from itertools import cycle
 from pathlib import Path
@@ -26,13 +28,6 @@ LIQUID_SPACING_ANGSTROM = 2.125  # 89 neighbours within 6 angstrom, the density 
 MOLECULE_SPACING_ANGSTROM = 2.72
 ONE_IRON_IN = 8
 _SEED = 2022
-
-
-def data_folder() -> Path | None:
-    """The project's real data: $EDGESTREAM_DATA, or ``shared/data`` beside the checkout."""
-    beside = Path(__file__).parents[3] / "shared" / "data"
-    folder = Path(os.environ.get("EDGESTREAM_DATA", beside))
-    return folder if (folder / "README.md").is_file() else None
 
 
 # -- a trajectory ---------------------------------------------------------------------------------
@@ -62,14 +57,13 @@ class Movie:
         return parts
 
 
-def movie() -> Movie:
+def movie(data: Path | None) -> Movie:
     """1,006 frames of an Fe complex of 69 atoms at 300 K; without the data, the demo's 17 atoms."""
-    folder = data_folder()
-    path = demo_trajectory() if folder is None else folder / TRAJECTORY
+    path = demo_trajectory() if data is None else data / TRAJECTORY
     with open_trajectory(path) as source:
         chunks = list(source)
     n_atoms = chunks[0].structures[:1].n_atoms
-    which = "shipped demo" if folder is None else "real data"
+    which = "shipped demo" if data is None else "real data"
     name = f"{path.name} ({which}; {n_atoms} atoms a frame)"
     return Movie(name=name, path=path, chunks=chunks)
 
@@ -86,13 +80,12 @@ class Sample:
     sites: Sites
 
 
-def complexes() -> Sample:
+def complexes(data: Path | None) -> Sample:
     """256 Fe complexes of 44 to 56 atoms, one absorber each; made where the data are not here."""
-    folder = data_folder()
-    batch = _molecules() if folder is None else _real_complexes(folder / COMPLEXES)
+    batch = _molecules() if data is None else _real_complexes(data / COMPLEXES)
     n = len(batch)
     sites = Sites(np.arange(n), np.zeros(n, dtype=np.int64))
-    source = "made, seeded" if folder is None else f"real, {COMPLEXES}"
+    source = "made, seeded" if data is None else f"real, {COMPLEXES}"
     return _named(f"{n} Fe complexes of {SMALLEST}-{LARGEST} atoms ({source})", batch, sites)
 
 

@@ -40,6 +40,7 @@ TARGETS: Mapping[str, Target] = {
     "predict_us_ensemble": Target("at most", 100.0),
     "predict_ensemble_ratio": Target("at most", 5.0),
     "pipeline_cpu_ratio": Target("at most", 2.0),
+    "pipeline_single_cpu_ratio": Target("at most", 2.0),
     "latency_result_p99_ms_half_load": Target("at most", 10.0),
     "scaling_2_workers": Target("at least", 1.8),
     "read_text_frames_per_s": Target("at least", 20_000.0),
