@@ -112,7 +112,7 @@ def run_pipeline(request: Request, film: Movie) -> PipelineReport:
 
     Each run is between two measurements of the direct way, whose mean it is compared with.
     """
-    model, batch = request.model, film.structures
+    model, batch = request.model, film.structures[: request.frames]
     parts = film.repeated(request.frames)
     runs: list[Costs] = []
     seen: Profile = {}
@@ -156,11 +156,11 @@ def stand_at_work(request: Request, frames: StructureBatch) -> Iterator[Stand]:
 
 
 def direct_us(batch: StructureBatch, request: Request) -> float:
-    """Microseconds a frame of ``edgestream.predict`` on the whole trajectory at once."""
+    """Microseconds a frame of ``edgestream.predict`` on all structures at once."""
     used = cpu_seconds(
         lambda: edgestream.predict(batch, request.model, models=request.models),
-        repeat=3,
-        least_s=0.2,
+        repeat=min(3, request.samples),
+        least_s=0.1,
     )
     return 1e6 * used.median / len(batch)
 

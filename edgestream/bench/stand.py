@@ -123,7 +123,8 @@ class Stand:
         """Push small runs until every worker has predicted; which they were."""
         runs: list[str] = []
         while not runs or any(not worker.frames for worker in self.broker.workers()):
-            runs += [self._push_warm(f"warm-{len(runs) + i}", model, frames) for i in range(8)]
+            names = [f"warm-{len(runs) + i}" for i in range(2 * self._n_workers)]
+            runs += [self._push_warm(name, model, frames) for name in names]
             self._until_predicted(len(runs) * len(frames))
         return runs
 
