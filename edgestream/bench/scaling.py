@@ -18,7 +18,6 @@ from stream.settings import Settings
 from stream.supervisor import cores
 from xas.structure import StructureBatch
 
-ROOM_BYTES = 8 * 2**30
 CLAIM_IDLE_S = 600.0  # the workers are paused: nobody may take them for dead
 LOOK_S = 0.005
 
@@ -57,10 +56,10 @@ def measure_scaling(request: Request) -> Section:
 
 def _drain(request: Request, n: int, parts: Sequence[StructureBatch]) -> tuple[float, float]:
     """Seconds until all is predicted, and seconds of CPU of the workers."""
-    settings = Settings(high_water_bytes=ROOM_BYTES, claim_idle_s=CLAIM_IDLE_S)
+    settings = Settings(claim_idle_s=CLAIM_IDLE_S)
     with (
         tempfile.TemporaryDirectory(prefix="edgestream-bench-") as out,
-        Stand(Path(out), settings, models=request.models, memory_bytes=ROOM_BYTES) as stand,
+        Stand(Path(out), settings, models=request.models) as stand,
     ):
         stand.start_workers(n)
         stand.warm_workers(request.model, parts[0])

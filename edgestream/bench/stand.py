@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable
-from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from edgestream.bench.processes import CpuTime, cpu_of, memory_bytes
 from edgestream.bench.server_info import command_microseconds, server_info
-from edgestream.embedded import EmbeddedServer
-from edgestream.local import settings_as_options
+from edgestream.local import LocalService, ServiceOptions
 from stream.broker import RunState
 from stream.messages import RunSpec
 from stream.producer import Producer
-from stream.redis_broker import RedisBroker
 from stream.settings import Settings
-from stream.supervisor import Supervisor
 from xas.errors import Retry
 from xas.structure import StructureBatch
 
@@ -30,31 +25,23 @@ POLL_S = 0.02  # each look costs the server some 30 microseconds, which are coun
 class Stand:
     """An embedded server; workers and a writer, each a process of its own, started when asked for.
 
-    All are those of ``edgestream serve``: the same commands, the same settings.
+    All are those of ``edgestream serve``.
     """
 
     def __init__(
-        self,
-        out: Path,
-        settings: Settings | None = None,
-        *,
-        models: Path | None = None,
-        memory_bytes: int = 2 * 2**30,
+        self, out: Path, settings: Settings | None = None, *, models: Path | None = None
     ) -> None:
         self.out, self.settings = out, settings or Settings()
-        self._models, self._memory_bytes = models, memory_bytes
-        self._parts = ExitStack()
+        options = ServiceOptions(workers=0, models=models, settings=self.settings)
+        self._service = LocalService(options, tell=lambda line: None)  # noqa: ARG005
         self._n_workers = 0
 
     def __enter__(self) -> Self:
-        server = self._parts.enter_context(EmbeddedServer(memory_bytes=self._memory_bytes))
-        self.url = server.url
-        self.broker = RedisBroker(self.url, self.settings)
-        self._parts.callback(self.broker.close)
-        self._socket = server.socket
-        self.server_pid = int(server_info(server.socket, "server")["process_id"])
-        self._supervisor = Supervisor(tell=lambda _: None)
-        self._parts.callback(self._supervisor.stop)
+        self._service.start()
+        self.broker, self.url = self._service.broker, self._service.url
+        assert self._service.server is not None
+        self._socket = self._service.server.socket
+        self.server_pid = int(server_info(self._socket, "server")["process_id"])
         return self
 
     def __exit__(
@@ -63,35 +50,28 @@ class Stand:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._parts.close()
+        self._service.stop()
 
     # -- parts ------------------------------------------------------------------------------------
 
     def start_writer(self) -> None:
         """Start the writer and wait until it holds its lease."""
-        self._supervisor.add("writer", [*self._command("writer"), "--out", str(self.out)])
+        self._service.start_writer(self.out)
         self.until(lambda: all(s.writer_alive for s in self.broker.shards()), "the writer")
 
     def start_workers(self, n: int) -> None:
         """Start n more workers and wait until they read."""
-        command = self._command("worker")
-        if self._models is not None:
-            command += ["--models", str(self._models)]
         for number in range(self._n_workers, self._n_workers + n):
-            self._supervisor.add(f"worker {number}", [*command, "--name", f"w{number}"])
+            self._service.start_worker(number)
         self._n_workers += n
         self.until(lambda: len(self.broker.workers()) == self._n_workers, "the workers")
-
-    def _command(self, role: str) -> list[str]:
-        command = [sys.executable, "-m", "edgestream", role, "--redis-url", self.url]
-        return [*command, "--follow-parent", *settings_as_options(self.settings)]
 
     def pids(self) -> dict[str, int]:
         """Every process by its role: server, writer, worker 0, ..."""
         found = {"server": self.server_pid}
         for number in range(self._n_workers):
-            found[f"worker {number}"] = self._supervisor.pids(f"worker {number}")[0]
-        for pid in self._supervisor.pids("writer"):
+            found[f"worker {number}"] = self._service.pids(f"worker {number}")[0]
+        for pid in self._service.pids("writer"):
             found["writer"] = pid
         return found
 
@@ -167,12 +147,10 @@ class Stand:
         timeout_s: float = START_TIMEOUT_S,
         look_s: float = POLL_S,
     ) -> None:
-        """Wait; Retry, with its last words, where a process has died, or where the time is over."""
+        """Wait; Retry, with its last words, where a process cannot be kept running, and in vain."""
         end = time.monotonic() + timeout_s
         while not true():
-            self._supervisor.watch()
-            for words in self._supervisor.failures():
-                raise Retry(f"bench: {words}")
+            self._service.watch()
             if time.monotonic() > end:
                 raise Retry(f"bench: waited {timeout_s:g} s for {what} in vain")
             time.sleep(look_s)
