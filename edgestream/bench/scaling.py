@@ -12,7 +12,7 @@ from pathlib import Path
 
 from edgestream.bench.request import Request, Section
 from edgestream.bench.sampling import Figure
-from edgestream.bench.stand import RUN_TIMEOUT_S, Stand
+from edgestream.bench.stand import Stand
 from edgestream.bench.structures import movie
 from stream.settings import Settings
 from stream.supervisor import cores
@@ -65,18 +65,11 @@ def _drain(request: Request, n: int, parts: Sequence[StructureBatch]) -> tuple[f
         stand.warm_workers(request.model, parts[0])
         workers = [pid for role, pid in stand.pids().items() if role.startswith("worker")]
         with _paused(workers):
-            entries = stand.entries_done()
             producer = stand.producer("scaling", request.model)
             for part in parts:
                 producer.push(part)
-            entries += stand.entries_waiting()
         started, before = time.monotonic(), stand.cpu()
-        stand.until(
-            lambda: stand.entries_done() >= entries,
-            "the workers",
-            look_s=LOOK_S,
-            timeout_s=RUN_TIMEOUT_S,
-        )
+        stand.until_answered(LOOK_S)
         seconds = time.monotonic() - started
         used = stand.cpu()
     return seconds, sum(

@@ -117,13 +117,13 @@ class Stand:
     def _until_predicted(self, n_frames: int) -> None:
         self.until(lambda: sum(w.frames for w in self.broker.workers()) >= n_frames, "the workers")
 
-    def entries_done(self) -> int:
-        """Results in the server."""
-        return sum(shard.results for shard in self.broker.shards())
-
-    def entries_waiting(self) -> int:
-        """Blocks that no worker has answered."""
+    def blocks_waiting(self) -> int:
+        """Blocks that no worker has answered yet; those in workers' hands are counted."""
         return sum(sum(shard.waiting.values()) for shard in self.broker.shards())
+
+    def until_answered(self, look_s: float) -> None:
+        """Wait until workers have answered every block."""
+        self.until(lambda: not self.blocks_waiting(), "the workers", RUN_TIMEOUT_S, look_s)
 
     def until_written(self, run: str, n_frames: int) -> None:
         """Wait until so many frames of a run are on disk."""
