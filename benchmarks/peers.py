@@ -37,9 +37,10 @@ PEER_STRUCTURES = 32  # slow peers see the first few of the complexes
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One program at one piece of work; ``us``: CPU microseconds, ``ratio`` to ours above it."""
+    """One program at one piece of work; ``us`` of CPU, ``ratio`` of its median to ours."""
 
     work: str
+    sample: str
     program: str
     us: Figure
     ratio: float
@@ -48,10 +49,7 @@ class Row:
 
 @dataclass(frozen=True, kw_only=True)
 class Contender:
-    """A program; ``prepare`` imports it and returns the work; ``share``: of the work, if not all.
-
-    per: how many units (absorbers, frames) one call of the work does.
-    """
+    """A program; ``prepare`` imports it and returns the work; one call does ``per`` units."""
 
     program: str
     per: int
@@ -59,7 +57,7 @@ class Contender:
     not_the_same: str = ""
 
 
-def compare(work: str, contenders: list[Contender]) -> Iterator[Row]:
+def compare(work: str, sample: str, contenders: list[Contender]) -> Iterator[Row]:
     """Measure all; the first is ours. ImportError of a peer leaves it out."""
     ours: float | None = None
     for contender in contenders:
@@ -72,6 +70,7 @@ def compare(work: str, contenders: list[Contender]) -> Iterator[Row]:
         ours = us.median if ours is None else ours
         yield Row(
             work=work,
+            sample=sample,
             program=contender.program,
             us=us,
             ratio=us.median / ours,
@@ -92,12 +91,13 @@ def descriptors(sample: Sample) -> list[Contender]:
     sites = Sites(sample.sites.structure[chosen], sample.sites.atom[chosen])
     return [
         Contender(
-            program=f"edgestream, wACSF, {spec.n_features} features",
+            program="edgestream",
+            not_the_same=f"wACSF, {spec.n_features} features",
             per=n,
             prepare=lambda: lambda: ours.featurise(sample.structures, sample.sites),
         ),
         Contender(
-            program="edgestream, the numpy reference",
+            program="its numpy reference",
             per=len(sites),
             prepare=lambda: lambda: ours.featurise(few, sites, "numpy"),
             not_the_same="the same features",
@@ -105,25 +105,25 @@ def descriptors(sample: Sample) -> list[Contender]:
         Contender(
             program="dscribe ACSF, one species",
             per=len(sites),
-            prepare=lambda: _dscribe_acsf(spec, few, sites, alone=True),
-            not_the_same="same 97 functions, no weights: all atoms taken as one element",
+            prepare=lambda: dscribe_acsf(spec, few, sites, alone=True),
+            not_the_same="no weights; else the same numbers, to rounding (test_peers.py)",
         ),
         Contender(
             program="dscribe ACSF, by element",
             per=len(sites),
-            prepare=lambda: _dscribe_acsf(spec, few, sites, alone=False),
-            not_the_same="same functions for each (pair of) element(s): many times the features",
+            prepare=lambda: dscribe_acsf(spec, few, sites, alone=False),
+            not_the_same="the same functions for each element and pair of elements",
         ),
         Contender(
             program="dscribe SOAP, n_max 8, l_max 6",
             per=len(sites),
             prepare=lambda: _dscribe_soap(few, sites),
-            not_the_same="another descriptor: element-resolved power spectrum",
+            not_the_same="another descriptor, by element",
         ),
     ]
 
 
-def _dscribe_acsf(
+def dscribe_acsf(
     spec: DescriptorSpec, batch: StructureBatch, sites: Sites, *, alone: bool
 ) -> Callable[[], object]:
     from dscribe.descriptors import ACSF
@@ -305,21 +305,25 @@ def measure(data: Path | None, folder: Path) -> tuple[list[Row], list[str]]:
     write_extxyz(path, film.structures)
     rows: list[Row] = []
     for name, sample in samples.items():
-        rows += compare(f"descriptor, {name}, us/absorber", descriptors(sample))
+        rows += compare("descriptor, us/absorber", name, descriptors(sample))
     for name, sample in samples.items():
-        rows += compare(f"neighbours, {name}, us/atom", neighbour_lists(sample))
-    rows += compare("reading extxyz, us/frame", readers(path, len(film.structures)))
+        rows += compare("neighbours of all atoms, us/atom", name, neighbour_lists(sample))
+    rows += compare("reading extxyz, us/frame", "trajectory", readers(path, len(film.structures)))
     used = [f"{name}: {sample.name}" for name, sample in samples.items()]
     return rows, [*used, f"reading: {film.name}"]
 
 
 def markdown(rows: list[Row]) -> Iterator[str]:
-    """The table of the README."""
+    """The table of the README: a line a program, its samples side by side."""
     yield "| work | program | us | x ours | not the same |"
-    yield "| --- | --- | ---: | ---: | --- |"
+    yield "| --- | --- | --- | --- | --- |"
+    together: dict[tuple[str, str], list[Row]] = {}
     for row in rows:
-        cells = [row.work, row.program, number(row.us.median), number(row.ratio), row.not_the_same]
-        yield f"| {' | '.join(cells)} |"
+        together.setdefault((row.work, row.program), []).append(row)
+    for (work, program), same in together.items():
+        us = " / ".join(number(row.us.median) for row in same)
+        ratios = " / ".join(number(row.ratio) for row in same)
+        yield f"| {work} | {program} | {us} | {ratios} | {same[0].not_the_same} |"
 
 
 def main() -> None:
