@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import tempfile
 from dataclasses import replace
@@ -88,7 +89,7 @@ def bench(
         workers=workers,
         frames=frames,
         repeat=repeat,
-        folder=folder or Path(tempfile.gettempdir()),
+        folder=writable(folder or Path(tempfile.gettempdir())),
         profile=profile,
     )
     request = request.quick() if quick else request.long() if long else request
@@ -103,6 +104,13 @@ def bench(
     if check and misses:
         sys.stderr.writelines(f"{line}\n" for line in misses)
         raise SystemExit(1)
+
+
+def writable(folder: Path) -> Path:
+    """The folder; Reject, before anything is measured, where nothing can be written into it."""
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise Reject(f"--folder {folder}: no folder that can be written")
+    return folder
 
 
 def data_folder(asked: Path | None) -> Path | None:

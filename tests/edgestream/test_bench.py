@@ -80,9 +80,11 @@ def test_a_missed_target_fails_the_check_with_a_line_of_its_own() -> None:
     assert "kernel_us_44:" not in done.stderr
 
 
-def test_a_wrong_section_or_target_is_refused_by_name() -> None:
+def test_what_cannot_be_measured_is_refused_by_name() -> None:
     assert "pipeline" in complaint("bench", "pipelines")
     assert "kernel_us_44" in complaint("bench", "kernel", "--target", "kernel_us=3")
+    assert "no folder" in complaint("bench", "pipeline", "--folder", "/nowhere")
+    assert "README.md" in complaint("bench", "kernel", "--data", "/nowhere")
 
 
 def test_without_the_data_structures_are_made_and_said_to_be() -> None:
