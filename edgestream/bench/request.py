@@ -47,8 +47,8 @@ class Request:
             repeat=1,
             samples=2,
             latency_s=0.6,
-            growth=(300, 1_000),
-            scaling_frames=1_000,
+            growth=(200, 400),
+            scaling_frames=500,
             scaling_rounds=1,
             reading_frames=200,
         )

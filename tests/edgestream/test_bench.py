@@ -55,7 +55,7 @@ def test_latency_counts_from_when_a_frame_was_due() -> None:
 def test_scaling_and_growth_are_measured_on_real_workers() -> None:
     found = figures_of("scaling", "growth")
     assert_figures(found, ["scaling_2_workers", "scaling_by_cpu", "growth_cpu_ratio"])
-    assert_figures(found, ["memory_mb_writer_1000", "memory_mb_worker_0_300"])
+    assert_figures(found, ["memory_mb_writer_400", "memory_mb_worker_0_200"])
 
 
 @pytest.mark.processes
