@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import tempfile
 from dataclasses import replace
@@ -81,6 +82,7 @@ def bench(
     from edgestream.progress import show_progress
     from edgestream.tables import print_json
 
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # leaves nothing behind either
     asked = asked_for(target or [])
     request = Request(
         data=data_folder(data),
