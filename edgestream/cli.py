@@ -12,9 +12,9 @@ from typing import Annotated
 
 import typer
 
+from edgestream.bench_command import bench
 from edgestream.ending import end_well
 from edgestream.model_commands import models_app
-from edgestream.bench_command import bench
 from edgestream.options import (
     Absorber,
     AsJson,
