@@ -37,7 +37,7 @@ def store(data_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = data_dir / GOLDEN / "newcastle_mlp_ensemble"
     words = ("--element", "Fe", "--name", "ensemble", "--models", folder, "--energy", grid)
     said = call("models", "import", "xanesnet", source, *words).stdout
-    assert f"stored in {folder}" in said
+    assert "stored as ensemble@1" in said
     single = data_dir / GOLDEN / "newcastle_mlp_single"
     put_imported(import_xanesnet(single, Request(element="Fe", name="single")), Store([folder]))
     return folder
