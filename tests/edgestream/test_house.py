@@ -94,9 +94,9 @@ def test_commands_in_the_readme_exist() -> None:
     for line in code_lines(readme.read_text()):
         for name, rest in re.findall(r"(?:^|\| )edgestream (\w+)([^|]*)", line):
             assert name in known, line
-            command = known[name]
-            if name == "models":
-                command = command.commands[rest.split()[0]]
+            command, words = known[name], rest.split()
+            while hasattr(command, "commands"):
+                command = command.commands[words.pop(0)]
             options = {word for option in command.params for word in option.opts}
             assert set(re.findall(r"(?<!\S)--?[a-z][a-z-]*", rest.split("#")[0])) <= options, line
 
