@@ -17,7 +17,7 @@ from stream.refusals import (
     refuse_sealed,
     refuse_unknown,
 )
-from stream.server_socket import Word
+from stream.server_connections import Word
 from xas.errors import Fenced, RunRefused, Stop
 
 GROUP = "workers"

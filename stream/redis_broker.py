@@ -46,10 +46,10 @@ from stream.redis_answers import (
     located,
     text,
 )
-from stream.redis_connection import Call, NoSuchGroup
+from stream.redis_connection import Call
 from stream.redis_views import RedisViews
 from stream.refusals import check_priority
-from stream.server_socket import Line, Word
+from stream.server_connections import Line, NoSuchGroup, Word
 from stream.settings import Settings
 from xas.errors import Fenced
 

@@ -8,19 +8,10 @@ from functools import cached_property
 from importlib import resources
 from typing import Any
 
-from stream.server_address import ServerAddress
-from stream.server_socket import Line, Refusal, ServerSocket, Word
-from xas.errors import Backpressure, Reject, ServerUnreachable
+from stream.server_connections import Line, NoSuchScript, ServerConnections, Word
+from xas.errors import Reject
 
 Call = tuple[Sequence[str], Sequence[Word]]
-
-
-class NoSuchGroup(Exception):
-    """The server does not know a stream or its consumer group (any more)."""
-
-
-class ServerRefusal(Exception):
-    """The server refuses a command for a reason that we do not know."""
 
 
 class _Script:
@@ -36,14 +27,12 @@ class RedisConnection:
     """
 
     def __init__(self, url: str) -> None:
-        self._address = ServerAddress.of(url)
-        self.url = self._address.shown
-        self._idle: list[ServerSocket] = []
+        self._connections = ServerConnections(url)
+        self.url = self._connections.url
 
     def close(self) -> None:
-        """Close the sockets; a later command opens new ones."""
-        while self._idle:
-            self._idle.pop().close()
+        """Hang up; a later command connects again."""
+        self._connections.close()
 
     def check_version(self) -> str:
         """The server's version; Reject below 7.0, ServerUnreachable where none answers."""
@@ -59,17 +48,19 @@ class RedisConnection:
 
     def command(self, *words: Word) -> Any:
         """One command, its answer as it comes under RESP2: bytes, numbers, lists."""
-        return self._accepted(self._exchange([words])[0])
+        return _accepted(self._connections.exchange([words])[0])
 
     def commands(self, lines: Sequence[Line]) -> list[Any]:
         """Several commands in one round trip; not a transaction."""
-        return [self._accepted(answer) for answer in self._exchange(lines)]
+        return [_accepted(answer) for answer in self._connections.exchange(lines)]
 
     def create_group(self, stream: str, group: str) -> None:
         """Make stream and group where they are missing; the group sees all entries there are."""
-        (answer,) = self._exchange([("XGROUP", "CREATE", stream, group, "0", "MKSTREAM")])
+        (answer,) = self._connections.exchange(
+            [("XGROUP", "CREATE", stream, group, "0", "MKSTREAM")]
+        )
         if not str(answer).startswith("BUSYGROUP"):
-            self._accepted(answer)
+            _accepted(answer)
 
     def call(
         self, script: str, keys: Sequence[str], *args: Word, ahead: Sequence[Line] = ()
@@ -84,14 +75,14 @@ class RedisConnection:
         """
         loaded = self._scripts[script]
         lines = [("EVALSHA", loaded.sha, len(keys), *keys, *args) for keys, args in calls]
-        answers = self._exchange([*ahead, *lines])[len(ahead) :]
-        missed = [i for i, answer in enumerate(answers) if _begins(answer, "NOSCRIPT")]
+        answers = self._connections.exchange([*ahead, *lines])[len(ahead) :]
+        missed = [i for i, answer in enumerate(answers) if isinstance(answer, NoSuchScript)]
         if missed:
             self.command("SCRIPT", "LOAD", loaded.text)
-            again = self._exchange([lines[i] for i in missed])
+            again = self._connections.exchange([lines[i] for i in missed])
             for i, answer in zip(missed, again, strict=True):
                 answers[i] = answer
-        return [self._accepted(answer) for answer in answers]
+        return [_accepted(answer) for answer in answers]
 
     @cached_property
     def _scripts(self) -> dict[str, _Script]:
@@ -99,55 +90,8 @@ class RedisConnection:
         names = (f.name.removesuffix(".lua") for f in folder.iterdir() if f.name.endswith(".lua"))
         return {name: _Script(name) for name in names}
 
-    def _exchange(self, lines: Sequence[Line]) -> list[Any]:
-        if not lines:
-            return []
-        try:
-            connection = self._connected()
-            try:
-                answers = connection.exchange(lines)
-            except BaseException:
-                connection.close()  # an answer may be on its way: nobody else must read it
-                raise
-        except (OSError, Refusal) as error:
-            raise self._unreachable(error) from error
-        self._idle.append(connection)
-        return answers
 
-    def _connected(self) -> ServerSocket:
-        while self._idle:
-            connection = self._idle.pop()
-            if not connection.stale:
-                return connection
-            connection.close()
-        return ServerSocket(self._address)
-
-    def _unreachable(self, error: Exception) -> ServerUnreachable:
-        if _begins(error, "WRONGPASS", "NOAUTH", "ERR AUTH"):
-            return ServerUnreachable(f"the server at {self.url} refuses the login: {error}")
-        what = "it says nothing" if isinstance(error, TimeoutError) else error
-        return ServerUnreachable(f"no answer from the server at {self.url}: {what}")
-
-    def _accepted(self, answer: Any) -> Any:
-        if isinstance(answer, Refusal):
-            raise self._translated(answer) from None
-        return answer
-
-    def _translated(self, refusal: Refusal) -> Exception:
-        if _begins(refusal, "NOGROUP") or "no such key" in str(refusal):
-            return NoSuchGroup(str(refusal))
-        if _begins(refusal, "OOM"):
-            return Backpressure(f"the server at {self.url} is at its memory limit")
-        if _begins(refusal, "MISCONF"):
-            return Backpressure(f"the server at {self.url} takes no writes: {refusal}")
-        if _begins(refusal, "NOAUTH", "NOPERM", "WRONGPASS", *AWAY):
-            return self._unreachable(refusal)
-        return ServerRefusal(str(refusal))
-
-
-# the server is there and will be again: it loads its data, is a replica, or loses its master
-AWAY = ("LOADING", "READONLY", "MASTERDOWN", "CLUSTERDOWN", "TRYAGAIN", "BUSY ", "ERR max number")
-
-
-def _begins(answer: object, *words: str) -> bool:
-    return isinstance(answer, Exception) and str(answer).startswith(words)
+def _accepted(answer: Any) -> Any:
+    if isinstance(answer, Exception):
+        raise answer
+    return answer

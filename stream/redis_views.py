@@ -9,8 +9,8 @@ import msgspec
 
 from stream.broker import PRIORITIES, ResultEntry, RunState, ShardState, WorkerState
 from stream.redis_answers import GROUP, RUN_FIELDS, as_dict, result_from, run_state_from, text
-from stream.redis_connection import NoSuchGroup, RedisConnection
-from stream.server_socket import Word
+from stream.redis_connection import RedisConnection
+from stream.server_connections import NoSuchGroup, Word
 from stream.settings import Settings
 
 RESULT_ENTRIES = 128
