@@ -80,6 +80,8 @@ class ServerConnections:
         Answers come as under RESP2: bytes, numbers, lists; for a command that the server refuses,
         the exception that says so, to be raised by who asked.
         """
+        if not lines:
+            return []
         pieces = [piece for words in lines for piece in _packed(words)]
         try:
             connection = self._connected()

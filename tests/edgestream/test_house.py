@@ -51,7 +51,7 @@ def test_help_loads_nothing_heavy() -> None:
 
 
 @pytest.mark.parametrize(
-    ("process", "needs"), [("worker", {"numpy"}), ("writer", {"numpy", "h5py"})]
+    ("process", "needs"), [("worker", {"numpy", "redis"}), ("writer", {"numpy", "redis", "h5py"})]
 )
 def test_a_child_loads_only_what_it_uses(process: str, needs: set[str]) -> None:
     line = f"import edgestream.child, edgestream.{process}_process"

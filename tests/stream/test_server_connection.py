@@ -97,25 +97,97 @@ def test_a_password_opens_a_server_and_a_wrong_one_does_not() -> None:
             connection.close()
 
 
-@pytest.mark.processes
-def test_tls_is_spoken_with_a_server_that_is_known(tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def signed(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """A key and the certificate that it signs itself, for ``localhost``."""
     if shutil.which("openssl") is None:
         pytest.skip("no openssl to make a certificate")
-    key, cert, port = tmp_path / "key.pem", tmp_path / "cert.pem", free_port()
+    folder = tmp_path_factory.mktemp("tls")
+    key, cert = folder / "key.pem", folder / "cert.pem"
     subprocess.run(
         ["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", key, "-out", cert,
          "-days", "2", "-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"],
         check=True, capture_output=True,
     )  # fmt: skip
-    tls = ("--tls-cert-file", cert, "--tls-key-file", key, "--tls-auth-clients", "no")
+    return key, cert
+
+
+@contextmanager
+def tls_server(signed: tuple[Path, Path], clients: str) -> Iterator[str]:
+    (key, cert), port = signed, free_port()
+    tls = ("--tls-cert-file", cert, "--tls-key-file", key, "--tls-auth-clients", clients)
     with configured("--port", 0, "--tls-port", port, "--tls-ca-cert-file", cert, *tls):
-        known = wait_for(f"rediss://localhost:{port}?ssl_ca_certs={cert}")
+        yield f"rediss://localhost:{port}"
+
+
+@pytest.mark.processes
+def test_tls_is_spoken_with_a_server_that_is_known(signed: tuple[Path, Path]) -> None:
+    with tls_server(signed, "no") as url:
+        known = wait_for(f"{url}?ssl_ca_certs={signed[1]}")
         large = b"x" * 3_000_000
         known.command("SET", "large", large)
         assert known.command("GET", "large") == large
         known.close()
         with pytest.raises(ServerUnreachable, match="CERTIFICATE_VERIFY_FAILED"):
-            RedisConnection(f"rediss://localhost:{port}").command("PING")
+            RedisConnection(url).command("PING")
+
+
+@pytest.mark.processes
+def test_a_name_that_the_certificate_has_not_is_refused(signed: tuple[Path, Path]) -> None:
+    with tls_server(signed, "no") as url:
+        wait_for(f"{url}?ssl_ca_certs={signed[1]}").close()
+        other = url.replace("localhost", "127.0.0.1")
+        with pytest.raises(ServerUnreachable, match=r"VERIFY_FAILED.*127\.0\.0\.1"):
+            RedisConnection(f"{other}?ssl_ca_certs={signed[1]}").command("PING")
+
+
+@pytest.mark.processes
+def test_a_server_that_asks_for_it_is_shown_a_certificate(signed: tuple[Path, Path]) -> None:
+    key, cert = signed
+    with tls_server(signed, "yes") as url:
+        words = f"ssl_ca_certs={cert}&ssl_certfile={cert}&ssl_keyfile={key}"
+        wait_for(f"{url}?{words}").close()
+        with pytest.raises(ServerUnreachable, match="no answer"):
+            RedisConnection(f"{url}?ssl_ca_certs={cert}").command("PING")
+
+
+@pytest.mark.processes
+def test_a_user_of_an_access_list_does_what_it_may() -> None:
+    port = free_port()
+    rules = ["eva", "on", ">p@ss:w/rd", "~es*", "+get", "+ping", "+select"]
+    with configured("--port", port, "--user", *rules):
+        eva = wait_for(f"redis://eva:p%40ss%3Aw%2Frd@127.0.0.1:{port}/2")
+        assert eva.command("GET", "es") is None
+        with pytest.raises(ServerUnreachable, match=r"refuses the login: .*permissions") as caught:
+            eva.command("SET", "es", 1)
+        assert "w/rd" not in str(caught.value)
+        eva.close()
+
+
+@pytest.mark.processes
+def test_the_number_of_a_database_is_kept(bundled_server: EmbeddedServer) -> None:
+    first, third = (
+        RedisConnection(bundled_server.url),
+        RedisConnection(f"{bundled_server.url}?db=3"),
+    )
+    third.command("SET", "here", 1)
+    assert first.command("GET", "here") is None
+    assert third.command("GETDEL", "here") == b"1"
+    first.close()
+    third.close()
+
+
+@pytest.mark.processes
+def test_a_connection_that_the_server_closed_is_opened_again(
+    bundled_server: EmbeddedServer,
+) -> None:
+    connection, other = RedisConnection(bundled_server.url), RedisConnection(bundled_server.url)
+    for _ in range(3):
+        number = connection.command("CLIENT", "ID")
+        assert other.command("CLIENT", "KILL", "ID", number) == 1
+    assert connection.command("CLIENT", "ID") > number
+    connection.close()
+    other.close()
 
 
 def test_something_else_that_listens_is_no_server() -> None:
@@ -148,6 +220,7 @@ def test_many_large_words_arrive_whole_and_in_order(bundled_server: EmbeddedServ
 @pytest.mark.processes
 def test_a_refused_command_leaves_the_connection_usable(bundled_server: EmbeddedServer) -> None:
     connection = RedisConnection(bundled_server.url)
+    assert connection.commands([]) == []
     with pytest.raises(ServerRefusal, match="unknown command"):
         connection.commands([("SET", "a", 1), ("NONSENSE",), ("GET", "a")])
     assert connection.command("GET", "a") == b"1"
