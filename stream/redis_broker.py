@@ -138,10 +138,14 @@ class RedisBroker(RedisViews):
     ) -> list[Entry]:
         """See WorkerBroker."""
         self._reads_since_live += 1
+        lives = self._reads_since_live < LIVE_READS
         for priority in PRIORITIES:
             n = min(max(1, enough_bytes // self._entry_bytes[priority]), MAX_ENTRIES)
-            if priority == "bulk" and self._reads_since_live < LIVE_READS:
-                n = 1  # where live frames come, none waits behind more than one block of bulk
+            if priority == "bulk" and lives:
+                # where live frames come, none waits behind more than one block of bulk
+                if block_s:
+                    break  # which is what waiting takes, in the same round trip
+                n = 1
             entries = self._read_group(consumer, [priority], ">", n)
             if entries:
                 if priority == "live":
@@ -150,7 +154,13 @@ class RedisBroker(RedisViews):
                 held = sum(len(e.payload) for e in entries)
                 self._entry_bytes[priority] = max(1, held // len(entries))
                 return entries
-        return self._read_group(consumer, PRIORITIES, ">", 1, block_s) if block_s else []
+        return self._wait(consumer, block_s) if block_s else []
+
+    def _wait(self, consumer: str, block_s: float) -> list[Entry]:
+        entries = self._read_group(consumer, PRIORITIES, ">", 1, block_s)
+        if any(e.stream in self._frame_streams("live") for e in entries):
+            self._reads_since_live = 0
+        return entries
 
     def pending(self, consumer: str) -> list[Entry]:
         """See WorkerBroker."""

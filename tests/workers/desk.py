@@ -49,6 +49,7 @@ class Desk:
     timeout_s: float = 60.0
     opened: dict[str, Opened] = field(default_factory=dict)
     isolations: list[IsolatedPredictor] = field(default_factory=list)
+    pauses: list[float] = field(default_factory=list)
 
     def load(self, reference: str) -> Predictor:
         if reference not in self.predictors:
@@ -65,6 +66,7 @@ class Desk:
             name=name,
             settings=self.broker.settings,
             clock=self.clock,
+            sleep=self.pauses.append,
         )
 
     def work(self) -> None:

@@ -19,7 +19,7 @@ from stream.settings import Settings
 from workers.answer import Answer
 from workers.batcher import Job, batches
 from workers.predictor import Predictor
-from workers.worker import MODELS_KEPT, Models
+from workers.worker import FEW_FRAMES, MODELS_KEPT, Models
 from xas.errors import BadModel, ServerUnreachable, WorkerUnfit
 from xas.structure import Sites, StructureBatch
 
@@ -50,6 +50,24 @@ def test_frames_become_the_spectra_of_the_model(desk: Desk, predictor: Predictor
     (entry,) = desk.broker.results(lease, "0", block_s=0)
     assert entry.frames[0] == encode(first_block(frames))
     assert desk.broker.shards()[0].pending == 0
+
+
+@pytest.mark.parametrize(
+    ("n_frames", "n_pauses"), [(1, 0), (2, 1), (FEW_FRAMES - 1, 1), (FEW_FRAMES, 0)]
+)
+def test_a_few_frames_at_once_let_the_next_gather_and_a_single_one_or_many_do_not(
+    desk: Desk, n_frames: int, n_pauses: int
+) -> None:
+    worker = desk.worker()
+    desk.push(iron_oxides(n_frames))
+    worker.step(0)
+    assert desk.pauses == []
+    desk.push(iron_oxides(1))
+    worker.step(0)
+    assert len(desk.pauses) == n_pauses
+    worker.step(0)
+    assert len(desk.pauses) == n_pauses
+    assert desk.status() == [1] * (n_frames + 1)
 
 
 def first_block(frames: StructureBatch) -> FrameBlock:
