@@ -1,10 +1,13 @@
-"""Runs of growing length: what a frame costs, how long a file takes to finish, memory."""
+"""Runs of growing length: what a further frame costs, how long a file takes to finish, memory."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
+from itertools import pairwise
 
 from edgestream.bench.pipeline import run_costs, stand_at_work
+from edgestream.bench.processes import memory_bytes
 from edgestream.bench.request import Request, Section
 from edgestream.bench.sampling import Figure
 from edgestream.bench.structures import movie
@@ -19,6 +22,7 @@ def measure_growth(request: Request) -> Section:
     finishing: dict[int, Figure] = {}
     memory: dict[int, dict[str, int]] = {}
     with stand_at_work(request, film.structures) as stand:
+        mark = stand.settings.high_water_bytes
         for length in request.growth:
             request.tell(f"growth, {length} frames")
             parts = film.repeated(length)
@@ -28,31 +32,49 @@ def measure_growth(request: Request) -> Section:
             ]
             cpu[length] = Figure.of([run.total_us for run in runs])
             finishing[length] = Figure.of([run.finished_s - run.disk_s for run in runs])
-            memory[length] = stand.memory()
-    first, last = request.growth[0], request.growth[-1]
+            memory[length] = {**stand.memory(), "producer": memory_bytes(os.getpid())}
     figures = {
         **{f"growth_us_{n}": figure for n, figure in cpu.items()},
         **{f"finish_s_{n}": figure for n, figure in finishing.items()},
-        "growth_cpu_ratio": cpu[last].scaled(1 / cpu[first].median),
-        **_memory_figures(memory),
+        **_further(cpu),
+        **_memory_figures(memory, mark),
     }
     used = f"runs of {', '.join(map(str, request.growth))} frames of {film.name}; {request.model}"
     return Section(figures=figures, used={"growth": used})
 
 
-def _memory_figures(memory: Mapping[int, Mapping[str, int]]) -> dict[str, Figure]:
-    """Resident memory after each run; the ratio is of the process that grew most.
+def _further(cpu: Mapping[int, Figure]) -> dict[str, Figure]:
+    """CPU of a further frame from each length to the next, and the last of these to the one before.
 
-    The ratio is without the server: that holds what is not on disk, up to the high-water mark.
+    A whole run's CPU a frame holds what a run costs however short it is, so that it falls with the
+    length even where the frames themselves become dearer.
     """
-    shortest, *_, longest = memory.values()
+    us = [
+        (longer, (longer * cpu[longer].median - shorter * cpu[shorter].median) / (longer - shorter))
+        for shorter, longer in pairwise(cpu)
+    ]
+    (_, before), (_, last) = us[-2:]
+    return {
+        **{f"growth_further_us_{n}": Figure.of([value]) for n, value in us},
+        "growth_cpu_ratio": Figure.of([last / before]),
+    }
+
+
+def _memory_figures(memory: Mapping[int, Mapping[str, int]], mark: int) -> dict[str, Figure]:
+    """Resident memory after each run; what grew most between the two longest runs.
+
+    The server is compared with its mark: frames are pushed faster than they are predicted, so it
+    holds as many as it may.
+    """
+    *_, shorter, longest = memory.values()
     mebibytes = {
         f"memory_mb_{role.replace(' ', '_')}_{n}": size / 2**20
         for n, sizes in memory.items()
         for role, size in sizes.items()
     }
-    grown = max(longest[role] / shortest[role] for role in shortest if role != "server")
+    grown = max(longest[role] / shorter[role] for role in shorter if role != "server")
     return {
         **{key: Figure.of([size]) for key, size in mebibytes.items()},
         "growth_memory_ratio": Figure.of([grown]),
+        "growth_server_to_mark": Figure.of([longest["server"] / mark]),
     }

@@ -31,7 +31,8 @@ def measure_latency(request: Request) -> Section:
     """p50 and p99 of single live frames at a tenth, half and nine tenths of what can be sustained.
 
     Open loop: frames are sent when they are due, whatever became of those before, and a frame's
-    latency counts from when it was due. ``result``: another process has the decoded result.
+    latency counts from when it was due. ``sent``: it was pushed, so that what is left of its way
+    is not the producer's waiting for its turn. ``result``: another process has the decoded result.
     ``disk``: the watermark has passed it, so its row is durable. ``file``: the file that people
     open shows it.
     """
@@ -60,16 +61,19 @@ def _percentiles(prefix: str, load: str, late: NDArray[np.float64]) -> dict[str,
 
 
 def _capacity(stand: Stand, request: Request, frames: list[StructureBatch]) -> float:
-    """Frames a second, pushed one by one as fast as one producer can, until the last result."""
+    """Frames a second, pushed one by one as fast as one producer can, until the last result.
+
+    Watched as the loads are, since watching takes its share of the cores.
+    """
     run, n = "capacity", 0
-    with _watching(stand, run, "results") as finish:
+    with _watching(stand, run, "results", "disk") as finish:
         producer = stand.producer(run, request.model, "live")
         started = time.time()
-        while time.time() < started + request.latency_s / 2:
+        while time.time() < started + request.latency_s:
             producer.push(frames[n % len(frames)])
             n += 1
-        marks = finish(n)["results"]["result"]
         producer.seal()
+        marks = finish(n)["results"]["result"]
     stand.until_finished(run)
     return n / (max(at for _, _, at in marks) - started)
 
@@ -82,14 +86,16 @@ def _send(
     with _watching(stand, run, "results", "disk") as finish:
         producer = stand.producer(run, request.model, "live")
         due = time.time() + 0.05 + np.arange(n) / rate
+        sent = np.empty(n)
         for i, at in enumerate(due.tolist()):
             time.sleep(max(0.0, at - time.time()))
             producer.push(frames[i % len(frames)])
+            sent[i] = time.time()
         producer.seal()
         seen = finish(n)
     stand.until_finished(run)
     marks = {**seen["results"], **seen["disk"]}
-    return {what: _times(spans, n) - due for what, spans in marks.items()}
+    return {"sent": sent - due, **{what: _times(spans, n) - due for what, spans in marks.items()}}
 
 
 def _times(spans: list[tuple[int, int, float]], n: int) -> NDArray[np.float64]:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from stream.redis_broker import RedisBroker
 
-LOOK_S = 0.004
+LOOK_S = 0.02  # a tenth of a commit; looking takes CPU from what is measured
 Marks = dict[str, list[tuple[int, int, float]]]
 """What was seen: frames first .. end, at a time; several marks for each thing watched."""
 

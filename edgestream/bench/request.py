@@ -47,7 +47,7 @@ class Request:
             repeat=1,
             samples=2,
             latency_s=0.6,
-            growth=(200, 400),
+            growth=(200, 1_000, 4_000),
             scaling_frames=500,
             scaling_rounds=1,
             reading_frames=200,

@@ -47,7 +47,7 @@ def test_a_tiny_pipeline_tells_what_each_process_used(tmp_path: Path) -> None:
 def test_latency_counts_from_when_a_frame_was_due() -> None:
     found = figures_of("latency")
     for load in ("tenth", "half", "nine_tenths"):
-        for what in ("result", "disk", "file"):
+        for what in ("sent", "result", "disk", "file"):
             assert_figures(found, [f"latency_{what}_p{p}_ms_{load}_load" for p in (50, 99)])
 
 
@@ -55,7 +55,9 @@ def test_latency_counts_from_when_a_frame_was_due() -> None:
 def test_scaling_and_growth_are_measured_on_real_workers() -> None:
     found = figures_of("scaling", "growth")
     assert_figures(found, ["scaling_2_workers", "scaling_by_cpu", "growth_cpu_ratio"])
-    assert_figures(found, ["memory_mb_writer_400", "memory_mb_worker_0_200"])
+    assert_figures(
+        found, ["memory_mb_producer_4000", "memory_mb_worker_0_200", "growth_further_us_4000"]
+    )
 
 
 @pytest.mark.processes
