@@ -13,6 +13,7 @@ from edgestream.bench.sampling import Figure
 from edgestream.bench.structures import movie
 
 SHORT_FRAMES = 20_000  # a run up to so long is repeated
+FULL_FRAMES = 100_000  # from here on what holds a commit or a merge is as large as it becomes
 
 
 def measure_growth(request: Request) -> Section:
@@ -61,20 +62,20 @@ def _further(cpu: Mapping[int, Figure]) -> dict[str, Figure]:
 
 
 def _memory_figures(memory: Mapping[int, Mapping[str, int]], mark: int) -> dict[str, Figure]:
-    """Resident memory after each run; what grew most between the two longest runs.
+    """Resident memory after each run; what grew most between the two longest of the full ones.
 
     The server is compared with its mark: frames are pushed faster than they are predicted, so it
     holds as many as it may.
     """
-    *_, shorter, longest = memory.values()
-    mebibytes = {
-        f"memory_mb_{role.replace(' ', '_')}_{n}": size / 2**20
+    figures = {
+        f"memory_mb_{role.replace(' ', '_')}_{n}": Figure.of([size / 2**20])
         for n, sizes in memory.items()
         for role, size in sizes.items()
     }
-    grown = max(longest[role] / shorter[role] for role in shorter if role != "server")
-    return {
-        **{key: Figure.of([size]) for key, size in mebibytes.items()},
-        "growth_memory_ratio": Figure.of([grown]),
-        "growth_server_to_mark": Figure.of([longest["server"] / mark]),
-    }
+    full = [sizes for n, sizes in memory.items() if n >= FULL_FRAMES]
+    if len(full) > 1:
+        *_, shorter, longest = full
+        grown = max(longest[role] / shorter[role] for role in shorter if role != "server")
+        figures["growth_memory_ratio"] = Figure.of([grown])
+    largest = max(sizes["server"] for sizes in memory.values())
+    return {**figures, "growth_server_to_mark": Figure.of([largest / mark])}
