@@ -30,6 +30,7 @@ from edgestream.options import (
     RunName,
     Sample,
     Set,
+    SpoolDir,
     Timestep,
     Title,
     Topology,
@@ -191,6 +192,7 @@ def push(
     policy: Annotated[
         str, typer.Option(help="Where the service is behind: block, raise or drop.")
     ] = "block",
+    spool: SpoolDir = None,
     priority: Annotated[str, typer.Option(help="live, or bulk for backfills.")] = "live",
     title: Title = "",
     sample: Sample = "",
@@ -204,6 +206,12 @@ def push(
     edgestream push md.extxyz --run md-300K --redis-url redis://host:6379
 
     Interrupted, the run stays open: the same command with --resume goes on.
+
+    edgestream push - --run live --spool /var/spool/edgestream < frames.extxyz
+
+    With --spool the frames lie on this machine's disk until they are in the result file, for which
+    it then waits: a crash here, or a server that comes back without them, loses none. The same
+    command with --resume goes on; what comes from a pipe then follows what is in the spool.
     """
     from edgestream.progress import show_progress
     from edgestream.push_command import push_trajectory
@@ -222,6 +230,7 @@ def push(
             settings=settings_of(set_),
             resume=resume,
             policy=policy,
+            spool=spool,
             progress=progress,
             stop=stop,
         )

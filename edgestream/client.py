@@ -17,8 +17,9 @@ from edgestream.local import LocalService, ServiceOptions
 from edgestream.prediction import Absorbers, as_batch, open_run, read_absorbers
 from stream.broker import RunState
 from stream.following import Arrived, Follower
+from stream.forwarding import Policy
 from stream.messages import RunSpec, check_run_name
-from stream.producer import Policy, Producer
+from stream.producer import Producer
 from stream.redis_broker import RedisBroker
 from stream.result_file.reader import RunFile
 from stream.settings import Settings
@@ -94,12 +95,15 @@ class EdgeStream:
         resume: bool = False,
         policy: Policy = "block",
         deadline_s: float | None = 600.0,
+        spool: str | Path | None = None,
     ) -> Run:
         """Open a run; it is sealed at the end of its ``with`` block.
 
         timestep_fs: time between frames, where pushes give no times of their own. resume: go on
         with a run that has frames already; ``run.next_index`` tells with which. policy: what
-        happens when the service is behind (see Producer). Raises RunRefused.
+        happens when the service is behind (see Producer). spool: a folder that keeps the frames on
+        this machine's disk until they are in the result file; after a crash, resume=True with the
+        same folder goes on behind the last frame that was accepted. Raises RunRefused.
         """
         spec = RunSpec(
             model=model,
@@ -118,6 +122,7 @@ class EdgeStream:
             resume=resume,
             policy=policy,
             deadline_s=deadline_s,
+            spool=None if spool is None else Path(spool),
         )
         return Run(producer, self.broker, self._service.watch, timestep_fs)
 
@@ -228,7 +233,7 @@ class Run:
         another machine.
         """
         end = None if timeout_s is None else time.monotonic() + timeout_s
-        while not (state := self.state()).finished:
+        while not (state := self._settling()).finished:
             self._watch()
             if state.refusal:
                 raise RunRefused(state.refusal)
@@ -238,6 +243,11 @@ class Run:
                 )
             time.sleep(POLL_S)
         return open_run(file_of(state))
+
+    def _settling(self) -> RunState:
+        """The run as it stands, after its spool has seen to what a server may have lost."""
+        self._producer.settle()
+        return self.state()
 
     def __enter__(self) -> Self:
         return self
@@ -250,3 +260,5 @@ class Run:
     ) -> None:
         if kind is None:
             self.seal()
+        else:
+            self._producer.close()

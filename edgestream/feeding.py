@@ -96,6 +96,11 @@ class Opened:
         return "frame" if self._head is None or self._head.times_fs is None else "fs"
 
     @property
+    def is_empty(self) -> bool:
+        """Whether there is not a single frame."""
+        return self._head is None
+
+    @property
     def n_frames_hint(self) -> int | None:
         """How many selected frames there may be."""
         return self._source.n_frames_hint

@@ -75,6 +75,10 @@ Resume = Annotated[
     bool,
     typer.Option("--resume", help="Go on where the run stopped, with the same file and options."),
 ]
+SpoolDir = Annotated[
+    Path | None,
+    typer.Option("--spool", help="Keep frames in this folder until they are in the result file."),
+]
 RunName = Annotated[
     str, typer.Option("--run", help="Name of the run: letters, digits, '.', '_', '-'.")
 ]

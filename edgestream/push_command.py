@@ -5,17 +5,22 @@ from __future__ import annotations
 import threading
 import time
 from dataclasses import dataclass
+from pathlib import Path
 from typing import get_args
 
 import msgspec
 
 from edgestream.feeding import Opened, Trajectory, feed
 from edgestream.progress import Progress
+from stream.forwarding import Policy
 from stream.messages import RunSpec
-from stream.producer import Policy, Producer
+from stream.producer import Producer
 from stream.redis_broker import RedisBroker
 from stream.settings import Settings
+from stream.spool import recorded_spec
 from xas.errors import BadTrajectory, Reject
+
+SETTLE_PAUSE_S = 0.05
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,33 +44,41 @@ def push_trajectory(
     settings: Settings,
     resume: bool,
     policy: str,
+    spool: Path | None,
     progress: Progress,
     stop: threading.Event,
 ) -> Pushed:
     """Push until the end of the file, and seal; interrupted, the run stays open for --resume.
 
-    ServerUnreachable at once where no server answers; later it is waited for.
+    ServerUnreachable at once where no server answers; later it is waited for. With a spool it ends
+    when every frame is in the result file, or when stopped: the spool keeps what is not.
     """
     if policy not in get_args(Policy):
         raise Reject(f"--policy {policy!r} is none of {', '.join(get_args(Policy))}")
-    if resume:
+    follows = resume and spool is not None and trajectory.is_pipe  # what was accepted, and is kept
+    if resume and not follows:
         trajectory.require_repeatable()
     broker = RedisBroker(url, settings)
     broker.check_version()
     opened = Opened(trajectory, stop=stop)
-    opened.require_frames()
+    if not follows:
+        opened.require_frames()
+    units = opened.time_units
+    if opened.is_empty and spool is not None:  # a pipe with nothing new: only the spool is emptied
+        units = recorded_spec(spool, run, spec).time_units
     started = time.monotonic()
     producer = Producer(
         broker,
         run,
-        msgspec.structs.replace(spec, time_units=opened.time_units, selection=trajectory.selection),
+        msgspec.structs.replace(spec, time_units=units, selection=trajectory.selection),
         settings=settings,
         resume=resume,
         policy=policy,  # type: ignore[arg-type]
+        spool=spool,
         tell=progress.tell,
     )
     skipped = producer.next_index
-    if skipped:
+    if skipped and not follows:
         opened.close()
         opened = Opened(trajectory, first=skipped)
     hint = opened.n_frames_hint
@@ -80,6 +93,9 @@ def push_trajectory(
         fault = str(error)
     if complete or fault:
         producer.seal(interrupted=not complete)
+        while not producer.settle() and not stop.wait(SETTLE_PAUSE_S):
+            progress.update(producer.next_index, None, "waiting for the result file")
+    producer.close()
     broker.close()
     return Pushed(
         run=run,

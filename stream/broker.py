@@ -169,8 +169,13 @@ class ProducerBroker(Protocol):
         writer refused, RunForgotten for an unknown one.
         """
 
-    def drop(self, opened: Opened, n_frames: int) -> None:
-        """Record frames that the producer gave up before numbering them."""
+    def drop(
+        self, opened: Opened, n_frames: int, *, first_s: float = 0.0, last_s: float = 0.0
+    ) -> None:
+        """Record frames that the producer gave up before numbering them.
+
+        first_s, last_s: when the first and the last were, in seconds since 1970; 0: just now.
+        """
 
     def seal(self, opened: Opened, n_frames: int, *, interrupted: bool = False) -> int:
         """End the run after the frames accepted so far; how many they are.
@@ -178,6 +183,9 @@ class ProducerBroker(Protocol):
         An answer below ``n_frames``, which is what the producer pushed: the server has lost frames,
         and nothing was sealed.
         """
+
+    def run(self, run: str) -> RunState | None:
+        """The run as it stands; None where the broker does not know it."""
 
 
 class WorkerBroker(Protocol):

@@ -138,15 +138,17 @@ class MemoryBroker:
         self._update(run, held_bytes=state.held_bytes + size)
         shard.held[state.spec.priority] += size
 
-    def drop(self, opened: Opened, n_frames: int) -> None:
+    def drop(
+        self, opened: Opened, n_frames: int, *, first_s: float = 0.0, last_s: float = 0.0
+    ) -> None:
         """See ProducerBroker."""
         state, now = self._opened(opened), self._clock()
-        first = state.dropped_first if state.dropped else now
+        first = state.dropped_first if state.dropped else first_s or now
         self._update(
             opened.run,
             dropped=state.dropped + n_frames,
             dropped_first=first,
-            dropped_last=now,
+            dropped_last=last_s or now,
         )
 
     def seal(self, opened: Opened, n_frames: int, *, interrupted: bool = False) -> int:

@@ -5,23 +5,23 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from typing import Literal
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.broker import Opened, ProducerBroker
 from stream.codec import encode
+from stream.forwarding import Forwarder, Policy, sites_of
 from stream.messages import FrameBlock, RunSpec
 from stream.service import Patience, say
 from stream.settings import Settings
+from stream.spool import Spool, clear_finished
 from xas.errors import Backpressure, Retry, RunForgotten
 from xas.structure import Sites, StructureBatch
 
 RESTORE_PAUSE_S = 0.1
 FULL_PAUSE_S = 0.02  # a full run drains within milliseconds where the service is healthy
-
-Policy = Literal["block", "raise", "drop"]
 
 
 class Producer:
@@ -30,6 +30,11 @@ class Producer:
     ``policy`` says what happens above the high-water mark: ``block`` waits up to ``deadline_s``
     (None: for ever) and then raises Backpressure, ``raise`` raises at once, ``drop`` gives the
     frames up before they are numbered, and the run's record counts them.
+
+    ``spool``: a folder that keeps the frames of this run on the producer's disk until they are on
+    the writer's. A push returns when they are there; they go to the broker with this call or, while
+    it is away or full, with a later one, and ``policy`` is what happens when the spool is full.
+    Raises StorageFailed, and the frames are not accepted, where its disk refuses.
     """
 
     def __init__(
@@ -42,7 +47,9 @@ class Producer:
         resume: bool = False,
         policy: Policy = "block",
         deadline_s: float | None = 600.0,
+        spool: Path | None = None,
         clock: Callable[[], float] = time.time,
+        timer: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
         tell: Callable[[str], None] = say,
     ) -> None:
@@ -51,17 +58,44 @@ class Producer:
         self._settings = settings or Settings()
         self._policy, self._deadline_s = policy, deadline_s
         self._clock, self._sleep, self._tell = clock, sleep, tell
-        self._run_id, self._resume = uuid.uuid4().hex, resume
-        self._opened = self._open(run)
-        self.next_index = self._opened.next_index
+        self._run, self._run_id, self._resume = run, uuid.uuid4().hex, resume
+        self._forwarder = None if spool is None else self._with_spool(spool, timer)
+        if self._forwarder is None:
+            self._opened = self._open()
+            self.next_index = self._opened.next_index
+        else:
+            self.next_index = self._forwarder.next_index
 
-    def _open(self, run: str) -> Opened:
-        return self._broker.open_run(run, self.spec, run_id=self._run_id, resume=self._resume)
+    def _with_spool(self, folder: Path, timer: Callable[[], float]) -> Forwarder:
+        clear_finished(folder, self._broker)
+        spool = Spool(folder, self._run, settings=self._settings, timer=timer)
+        try:
+            return Forwarder(
+                self._broker,
+                spool,
+                self._run,
+                self.spec,
+                run_id=self._run_id,
+                resume=self._resume,
+                settings=self._settings,
+                policy=self._policy,
+                deadline_s=self._deadline_s,
+                clock=self._clock,
+                timer=timer,
+                sleep=self._sleep,
+                tell=self._tell,
+            )
+        except BaseException:
+            spool.clear() if spool.is_empty else spool.close()
+            raise
+
+    def _open(self) -> Opened:
+        return self._broker.open_run(self._run, self.spec, run_id=self._run_id, resume=self._resume)
 
     @property
     def run(self) -> str:
         """The run's name."""
-        return self._opened.run
+        return self._run
 
     def push(
         self,
@@ -83,7 +117,7 @@ class Producer:
             self._push_block(
                 structures[part],
                 None if times is None else times[part],
-                None if sites is None else _sites_of(sites, part),
+                None if sites is None else sites_of(sites, part),
             )
 
     def _push_block(
@@ -101,6 +135,10 @@ class Producer:
             sites=sites,
         )
         payload = encode(block)
+        if self._forwarder is not None:
+            self._forwarder.take(n, payload)
+            self.next_index = self._forwarder.next_index
+            return
         expected = self._restored(first, lambda: self._offer(first, n, payload))
         if expected is None:
             self._patiently(lambda: self._broker.drop(self._opened, n))
@@ -113,7 +151,7 @@ class Producer:
             self._push_block(
                 structures[rest],
                 None if times is None else times[rest],
-                None if sites is None else _sites_of(sites, rest),
+                None if sites is None else sites_of(sites, rest),
             )
         else:
             self.next_index = first + n
@@ -166,7 +204,7 @@ class Producer:
                 self._wait(trouble, error)
             try:
                 if forgotten:
-                    self._opened, forgotten = self._open(self.run), False
+                    self._opened, forgotten = self._open(), False
                 answer = call()
             except Retry as again:
                 error = again
@@ -186,6 +224,8 @@ class Producer:
         RunForgotten, and seals nothing, where the server lost frames that it had accepted.
         """
         n = self.next_index
+        if self._forwarder is not None:
+            return self._forwarder.seal(interrupted=interrupted)
         sealed = self._restored(
             n,
             lambda: self._patiently(
@@ -195,6 +235,19 @@ class Producer:
         if sealed is None or sealed < n:
             raise self._lost(sealed or 0)
         return sealed
+
+    def settle(self) -> bool:
+        """With a spool, after the seal: whether every frame is on the writer's disk.
+
+        To be asked until it is, and then the spool is removed. A server that forgot meanwhile gets
+        frames and seal again. Without a spool always True: nobody could push anything again.
+        """
+        return self._forwarder is None or self._forwarder.settle()
+
+    def close(self) -> None:
+        """Let go of the spool; what is in it stays until the run is resumed."""
+        if self._forwarder is not None:
+            self._forwarder.close()
 
     def _lost(self, first: int) -> RunForgotten:
         return RunForgotten(
@@ -211,8 +264,3 @@ def _blocks(structures: StructureBatch, max_atoms: int) -> Iterator[slice]:
         end = max(first + 1, min(end, len(structures)))
         yield slice(first, end)
         first = end
-
-
-def _sites_of(sites: Sites, part: slice) -> Sites:
-    own = (sites.structure >= part.start) & (sites.structure < part.stop)
-    return Sites(sites.structure[own] - part.start, sites.atom[own])

@@ -119,9 +119,12 @@ class RedisBroker(RedisViews):
         check_answer(opened.run, answer)
         return int(answer[1])
 
-    def drop(self, opened: Opened, n_frames: int) -> None:
+    def drop(
+        self, opened: Opened, n_frames: int, *, first_s: float = 0.0, last_s: float = 0.0
+    ) -> None:
         """See ProducerBroker."""
-        answer = self._server.call("drop", self._keys_of(opened.run), opened.epoch, n_frames)
+        words = (opened.epoch, n_frames, first_s, last_s)
+        answer = self._server.call("drop", self._keys_of(opened.run), *words)
         check_answer(opened.run, answer)
 
     def seal(self, opened: Opened, n_frames: int, *, interrupted: bool = False) -> int:

@@ -16,6 +16,8 @@ class Settings:
     block_atoms         a producer cuts its frames into entries of at most so many atoms
     commit_interval_s   how long the writer gathers rows before it makes them durable
     segment_grace_s     how long superseded segments stay for readers that still have them open
+    spool_bytes         a producer's spool holds at most so much, then its policy applies
+    spool_sync_s        frames accepted in so long may be lost by a power cut at the producer
     """
 
     shards: int = 1
@@ -27,6 +29,8 @@ class Settings:
     commit_interval_s: float = 0.2
     segment_grace_s: float = 60.0
     worker_silence_s: float = 15.0
+    spool_bytes: int = 4 * 2**30
+    spool_sync_s: float = 1.0
 
     def shard_of(self, run: str) -> int:
         """The shard that a run lives in; the same in every process."""

@@ -18,12 +18,12 @@ import msgspec
 
 from stream.broker import ResultEntry, RunState, WriterBroker
 from stream.messages import RunSpec
-from stream.result_file.draft import storage
 from stream.result_file.leftovers import sweep_finished
 from stream.result_file.survey import Survey, highest_epoch, survey
 from stream.run_writer import BYTES_AT_ONCE, RunWriter
 from stream.service import run_until_stopped, say
 from stream.settings import Settings
+from stream.storage import storage
 from xas.errors import BadResultFile, Fenced, Reject, Retry, RunRefused, Stop
 
 LOOK_INTERVAL_S = 0.1

@@ -21,7 +21,7 @@ from typing import Any, Self
 
 import numpy as np
 
-from xas.errors import StorageFailed
+from stream.storage import storage, sync_folder
 
 SUFFIX = ".tmp"
 PAGE = 4096  # what direct writes and reads are aligned to
@@ -29,15 +29,6 @@ CHUNK = 1 << 20  # written at a time
 _NO_DIRECT = (errno.EINVAL, errno.EOPNOTSUPP)
 
 Take = Callable[[memoryview, int], None]  # fills a part of the file that begins at an offset in it
-
-
-_REMEDIES = {
-    errno.ENOSPC: "free space there and start again; nothing that was acknowledged is lost",
-    errno.EDQUOT: "the quota is used up: free space there and start again",
-    errno.EROFS: "the file system is mounted read-only: give a folder that can be written",
-    errno.EACCES: "give a folder that this user may write",
-    errno.EIO: "the disk reports errors: move the folder to another one",
-}
 
 
 class Draft:
@@ -224,28 +215,3 @@ def _aligned(size: int) -> memoryview:
     heap = np.empty(size + PAGE, dtype=np.uint8)
     start = -heap.ctypes.data % PAGE
     return memoryview(heap[start : start + size].data)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make the names in a folder durable."""
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
-
-
-@contextlib.contextmanager
-def storage(path: Path) -> Iterator[None]:
-    """Turn an OSError about path into StorageFailed."""
-    try:
-        yield
-    except OSError as failure:
-        raise storage_failed(path, failure) from failure
-
-
-def storage_failed(path: Path, failure: OSError) -> StorageFailed:
-    """One line: the file, the reason, the remedy."""
-    reason = failure.strerror or str(failure)
-    remedy = _REMEDIES.get(failure.errno or 0, "see to the disk and start again")
-    return StorageFailed(f"cannot write {path}: {reason}; {remedy}")

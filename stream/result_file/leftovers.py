@@ -7,8 +7,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from stream.result_file.draft import storage
 from stream.result_file.survey import is_newer_than, segments_path, survey
+from stream.storage import storage
 
 
 def sweep_finished(

@@ -19,7 +19,7 @@ from typing import Self
 import numpy as np
 
 from stream.result_file.average import Average, RunningAverage
-from stream.result_file.draft import Draft, storage, storage_failed
+from stream.result_file.draft import Draft
 from stream.result_file.header import Model, RunHeader
 from stream.result_file.layout import Summary
 from stream.result_file.leftovers import remove_empty
@@ -31,6 +31,7 @@ from stream.result_file.rows import Rows
 from stream.result_file.segment import Segment, name_of, read_state, span
 from stream.result_file.survey import is_newer_than, main_path, segments_path, survey
 from stream.result_file.takeover import adopt, claim, clear, refuse
+from stream.storage import storage, storage_failed
 from xas.errors import Fenced, StorageFailed
 
 _FINISHED_LEVEL = 99  # an adopted file is larger than anything that follows it

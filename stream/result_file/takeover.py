@@ -5,9 +5,10 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from stream.result_file.draft import Draft, sync_folder
+from stream.result_file.draft import Draft
 from stream.result_file.segment import name_of
 from stream.result_file.survey import Survey, main_path, marker_name
+from stream.storage import sync_folder
 from xas.errors import Fenced, RunRefused
 
 
