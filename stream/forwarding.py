@@ -79,11 +79,12 @@ class Forwarder:
             self._patiently(self._is_known)
         self._know(self._broker.run(self.run))
         reached = self._spool.reach(self._sent)
-        for path in self._spool.begin(reached):
+        if reached < self._spool.end:
             self._tell(
-                f"run {self.run!r}: frames from {reached} on must be pushed again, the spool "
-                f"cannot be read there; what is left of it is in {path}"
+                f"run {self.run!r}: {self._spool.folder} is damaged: frames {reached} to "
+                f"{self._spool.end - 1} must be pushed again"
             )
+        self._spool.begin(reached)
         self.next_index = self._offered = reached
 
     def _require_ours(self, record: SpoolRecord) -> None:

@@ -134,7 +134,7 @@ class Spool:
         paths = sorted(self.folder.glob(f"*{SUFFIX}"))
         self._sizes = {path: path.stat().st_size for path in paths}
         ends = [first_of(path) for path in paths[1:]] + [None]
-        for path, before in zip(paths, ends, strict=True):
+        for path, before in zip(paths, ends, strict=False):
             self._stretches += stretches_of(path, before)
         if self._stretches:
             self._end = self._stretches[-1].end
