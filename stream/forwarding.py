@@ -270,11 +270,9 @@ class Forwarder:
         if started < self._next_try:
             return False
         try:
-            done = step()
+            done = self._reopening(step)
         except Retry as error:
             self._last = error
-            if isinstance(error, RunForgotten):
-                self._opened = None
             (self._full if isinstance(error, Backpressure) else self._trouble).wait(error)
             took = self._timer() - started
             self._next_try = max(self._next_try, self._timer() + ATTEMPT_SHARE * took)
@@ -284,12 +282,20 @@ class Forwarder:
         self._full.over()
         return done
 
+    def _reopening(self, step: Callable[[], bool]) -> bool:
+        """The step, once more after the run was opened again where the server forgot it."""
+        try:
+            return step()
+        except RunForgotten:
+            self._opened = None
+            return step()
+
     def _pause(self, seconds: float) -> None:
         self._next_try = self._timer() + seconds
 
     def _patiently(self, step: Callable[[], bool]) -> None:
         """Repeat a step until it is done; what was in its way, after the deadline."""
-        started = self._timer()
+        started, self._next_try = self._timer(), 0.0
         while not self._attempt(step):
             if self._deadline_s is not None and self._timer() - started >= self._deadline_s:
                 raise self._last or self._is_full()

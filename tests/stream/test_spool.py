@@ -217,7 +217,8 @@ def test_frames_behind_damage_that_have_to_be_pushed_again_are_set_aside(tmp_pat
 
 def test_a_spool_has_one_holder(tmp_path: Path) -> None:
     code = (
-        "import sys, pathlib\nfrom stream.spool import Spool\nfrom stream.settings import Settings\n"
+        "import sys, pathlib\nfrom stream.settings import Settings\n"
+        "from stream.spool import Spool\n"
         "s = Spool(pathlib.Path(sys.argv[1]), 'md', settings=Settings())\n"
         "print('held', flush=True)\nsys.stdin.read()"
     )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,11 +12,10 @@ import numpy as np
 import pytest
 from bundles import iron_oxides
 from clocks import Clock
+from forgetful import Disk, Server
 from rigs import SPEC
 
-from stream.broker import Opened, RunState
 from stream.codec import decode
-from stream.memory_broker import MemoryBroker
 from stream.messages import FrameBlock
 from stream.producer import Producer
 from stream.settings import Settings
@@ -27,97 +28,14 @@ from xas.errors import (
     ServerUnreachable,
     StorageFailed,
 )
-from xas.structure import Sites, StructureBatch
+from xas.structure import Sites
 
 SETTINGS = Settings(block_atoms=10, high_water_bytes=10**6, spool_bytes=10**6, spool_sync_s=0)
-
-
-class Server(MemoryBroker):
-    """A server that goes away, before or after it has done what it was asked, or forgets."""
-
-    failures: tuple[str, ...] = ()
-    away = False
-
-    def _check(self) -> None:
-        if self.away:
-            raise ServerUnreachable("no answer")
-
-    def open_run(self, *args: object, **options: object) -> Opened:
-        self._check()
-        return super().open_run(*args, **options)  # type: ignore[arg-type]
-
-    def run(self, run: str) -> RunState | None:
-        self._check()
-        return super().run(run)
-
-    def push(self, opened: Opened, first: int, n_frames: int, payload: bytes) -> int:
-        self._check()
-        failure, *self.failures = self.failures or ("",)  # type: ignore[assignment]
-        if failure == "before":
-            raise ServerUnreachable("no answer")
-        answer = super().push(opened, first, n_frames, payload)
-        if failure == "after":
-            raise ServerUnreachable("no answer")
-        return answer
-
-    def forget(self, down_to: int = 0) -> None:
-        """Come back empty, or older."""
-        state = self.run("md")
-        assert state is not None
-        old = [e for e in self._shard_of("md").frames["live"].entries.values()]
-        self.__init__(self.settings, self._clock)  # type: ignore[misc]
-        if down_to:
-            self.open_run("md", SPEC, run_id=state.run_id, resume=False)
-            kept = [e for e in old if e.first + e.n_frames <= down_to]
-            self._update("md", epoch=state.epoch, next_index=down_to)
-            self._shard_of("md").frames["live"].entries = {int(e.id): e for e in kept}
 
 
 @pytest.fixture
 def server(clock: Clock) -> Server:
     return Server(SETTINGS, clock)
-
-
-class Disk:
-    """The writer's disk: rows by index, the first write wins."""
-
-    def __init__(self, server: Server) -> None:
-        self.server, self.rows = server, {}  # type: ignore[var-annotated]
-        self.run_id = ""
-
-    @property
-    def watermark(self) -> int:
-        return len(self.rows)
-
-    def adopt(self) -> None:
-        """Tell a server that forgot how far the file is."""
-        state = self.server.run("md")
-        if state is None:
-            return
-        self.run_id = self.run_id or state.run_id
-        lease = self.server.acquire(0, "me", above=0)
-        self.server.adopt(
-            lease, "md", n_frames=self.watermark, run_id=self.run_id, file="f", host="h"
-        )
-
-    def write(self) -> None:
-        """Everything that the broker holds becomes rows."""
-        self.adopt()
-        waiting = self.server._shard_of("md").frames["live"]
-        lease = self.server.acquire(0, "me", above=0)
-        for entry in [*waiting.entries.values()]:
-            positions = decode(entry.payload, FrameBlock).structures()
-            for k in range(entry.n_frames):
-                self.rows.setdefault(entry.first + k, positions[k : k + 1].positions)
-            waiting.entries.clear() if entry is None else waiting.entries.pop(int(entry.id))
-            self.server._hold("md", -len(entry.payload))
-        assert sorted(self.rows) == [*range(len(self.rows))], "a gap in the file"
-        self.server.commit(lease, "md", self.watermark, [])
-
-    def assert_is(self, frames: StructureBatch) -> None:
-        assert len(self.rows) == len(frames)
-        for k, row in self.rows.items():
-            np.testing.assert_array_equal(row, frames[k : k + 1].positions)
 
 
 @pytest.fixture
@@ -379,7 +297,7 @@ def test_frames_dropped_while_the_server_was_away_are_counted_with_their_times(
     producer = start(policy="drop")
     server.away = True
     times = []
-    for k in range(60):
+    for _ in range(60):
         before = producer.next_index
         producer.push(FRAMES[before : before + 1])
         times += [clock()] if producer.next_index == before else []
@@ -401,9 +319,6 @@ def test_frames_dropped_while_the_server_was_away_are_counted_with_their_times(
 def test_a_disk_that_refuses_accepts_nothing_and_loses_nothing(
     start: Start, server: Server, disk: Disk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import errno
-    import os
-
     producer = start()
     give(producer, 5)
 
