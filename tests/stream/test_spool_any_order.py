@@ -151,8 +151,8 @@ def test_every_frame_that_a_spool_accepted_ends_in_exactly_one_row() -> None:
     run_state_machine_as_test(
         Spooling,
         settings=settings(
-            max_examples=100,
-            stateful_step_count=40,
+            max_examples=25,
+            stateful_step_count=30,
             deadline=None,
             suppress_health_check=list(HealthCheck),
         ),
