@@ -13,6 +13,7 @@ from typing import Annotated
 import typer
 
 from edgestream.bench_command import bench
+from edgestream.dlq_command import dlq_app
 from edgestream.ending import end_well
 from edgestream.model_commands import models_app
 from edgestream.options import (
@@ -57,6 +58,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
 )
 app.add_typer(models_app, name="models", no_args_is_help=True)
+app.add_typer(dlq_app, name="dlq", no_args_is_help=True)
 app.command()(bench)
 
 

@@ -17,6 +17,7 @@ from edgestream.local import LocalService, ServiceOptions
 from edgestream.models import open_store
 from edgestream.progress import Progress
 from edgestream.watcher import ADOPTION_TIMEOUT_S, Watcher, nobody_writes, require_taken_on
+from stream.dead_letters import ANSWERS, LETTERS
 from stream.messages import RunSpec, check_run_name
 from stream.producer import Producer
 from stream.result_file.reader import RunFile
@@ -146,8 +147,9 @@ def check_output(request: RunRequest) -> None:
 
 
 def remove_run(out: Path) -> None:
-    """Remove a result file and its segments."""
-    out.unlink(missing_ok=True)
+    """Remove a result file, its segments and its dead letters."""
+    for ending in (".h5", LETTERS, ANSWERS):
+        out.with_name(out.name.removesuffix(".h5") + ending).unlink(missing_ok=True)
     shutil.rmtree(out.with_name(out.name.removesuffix(".h5") + ".segments"), ignore_errors=True)
 
 

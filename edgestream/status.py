@@ -79,7 +79,7 @@ def trouble(
         if run.refusal:
             found.append(f"run {run.run!r} is refused by the writer: {run.refusal}")
         if run.dead:
-            found.append(f"run {run.run!r} has {run.dead} dead letters: see its file")
+            found.append(f"run {run.run!r} has {run.dead} dead letters: edgestream dlq list")
         if run.held_bytes > 0.9 * settings.high_water_bytes:
             found.append(f"run {run.run!r} is at its high-water mark: its producer is slowed")
         if run.dropped:

@@ -16,6 +16,8 @@ from stream.messages import RunSpec
 
 PRIORITIES = ("live", "bulk")
 ENOUGH_BYTES = 2**20
+NOTICES = 50
+BURIED_BYTES = 2**24
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +36,8 @@ class Opened:
 class Entry:
     """A block of frames in a worker's hands. ``deliveries`` above 1: others had it before.
 
-    ``key``: where the broker keeps the payload; its own business.
+    ``again``: a dead letter that was requeued. ``key``: where the broker keeps the payload; its own
+    business.
     """
 
     stream: str
@@ -44,6 +47,7 @@ class Entry:
     n_frames: int
     payload: bytes
     deliveries: int = 1
+    again: bool = False
     key: str = ""
 
 
@@ -51,8 +55,8 @@ class Entry:
 class Completion:
     """What a worker gives back for entries: one result and the dead letters in it.
 
-    ``entries`` hold consecutive frames of one run, from one stream. ``n_dead`` frames are in the
-    dead letters; ``model``: the SHA-256 of the bundle, or empty.
+    ``entries`` hold consecutive frames of one run, from one stream, and are all requeued or none.
+    ``n_dead`` frames are in the dead letters; ``model``: the SHA-256 of the bundle, or empty.
     """
 
     entries: Sequence[Entry]
@@ -66,8 +70,9 @@ class Completion:
 class ResultEntry:
     """A result that waits for the writer; ``held_bytes`` are released with it.
 
-    ``frames`` are the blocks that it answers, as they were pushed; ``keys``: where the broker keeps
-    all of that.
+    ``frames`` are the blocks that it answers, as they were pushed; ``letters`` the dead letters
+    among them; ``again``: they were requeued, and may be on disk; ``keys``, of which the last is
+    that of the letters where ``has_letters``: where the broker keeps all of that.
     """
 
     id: str
@@ -77,6 +82,9 @@ class ResultEntry:
     payload: bytes
     held_bytes: int
     frames: Sequence[bytes] = ()
+    letters: Sequence[bytes] = ()
+    again: bool = False
+    has_letters: bool = False
     keys: Sequence[str] = ()
 
 
@@ -137,13 +145,16 @@ class WorkerState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShardState:
-    """Counts of one shard: entries waiting, entries in workers' hands, results not yet on disk."""
+    """Counts of one shard: entries waiting, entries in workers' hands, results not yet on disk.
+
+    ``buried``: entries that belong to no run and wait for the writer.
+    """
 
     shard: int
     waiting: Mapping[str, int] = field(default_factory=dict)
     pending: int = 0
     results: int = 0
-    dead: int = 0
+    buried: int = 0
     held_bytes: Mapping[str, int] = field(default_factory=dict)
     writer: str = ""
     writer_alive: bool = False
@@ -218,7 +229,10 @@ class WorkerBroker(Protocol):
         """Make a model known to the writers of all shards."""
 
     def bury(self, consumer: str, entry: Entry, dead: bytes) -> None:
-        """Dead-letter an entry that belongs to no run."""
+        """Dead-letter an entry that belongs to no run.
+
+        At most BURIED_BYTES of them wait for the writer, the latest; a larger one is not kept.
+        """
 
     def release(self, consumer: str, entries: Sequence[Entry]) -> None:
         """Give entries back, to be claimed by another worker at once."""
@@ -264,6 +278,21 @@ class WriterBroker(Protocol):
     ) -> None:
         """Release entries whose rows are durable and raise the watermark; Fenced without lease."""
 
+    def settle(self, lease: Lease, entries: Sequence[ResultEntry]) -> None:
+        """Release results of requeued frames that are durable, or worth nothing."""
+
+    def count_dead(self, lease: Lease, run: str, n: int) -> None:
+        """Say how many frames of a finished run have no spectrum, where the run is known."""
+
+    def note_dead(self, lease: Lease, notices: Sequence[bytes]) -> None:
+        """Leave word of dead letters that are on disk now; only the last NOTICES are kept."""
+
+    def buried(self, lease: Lease) -> list[tuple[str, bytes]]:
+        """Ids and letters of entries that belong to no run, oldest first."""
+
+    def unbury(self, lease: Lease, ids: Sequence[str]) -> None:
+        """Release buried letters that are on disk."""
+
     def finish(self, lease: Lease, run: str) -> bool:
         """Say that a sealed run's file is complete; False where it was resumed a moment ago."""
 
@@ -287,7 +316,10 @@ class ViewerBroker(Protocol):
         """Counts of every shard."""
 
     def dead_letters(self, shard: int) -> list[bytes]:
-        """The dead letters of a shard, oldest first."""
+        """The dead letters that wait for the writer, with those of no run, each oldest first."""
+
+    def notices(self, shard: int) -> list[bytes]:
+        """The last dead letters that the writer put on disk, without their frames, latest first."""
 
     def known_model(self, shard: int, sha256: str) -> bytes | None:
         """The record of a published model."""
@@ -302,7 +334,18 @@ class ViewerBroker(Protocol):
         """
 
 
-class Broker(ProducerBroker, WorkerBroker, WriterBroker, ViewerBroker, Protocol):
+class OperatorBroker(Protocol):
+    """What somebody may do who mends things."""
+
+    def requeue(self, run: str, first: int, n_frames: int, payload: bytes) -> None:
+        """Give a dead letter's frames back to the workers, behind the bulk.
+
+        Its bytes count for that priority, not for the run, which the server need not know any more.
+        Backpressure above four high-water marks.
+        """
+
+
+class Broker(ProducerBroker, WorkerBroker, WriterBroker, ViewerBroker, OperatorBroker, Protocol):
     """Everything together."""
 
     def close(self) -> None:

@@ -7,6 +7,7 @@ a newer message is recognised as such whatever its body has become.
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -74,6 +75,16 @@ _envelopes = msgspec.msgpack.Decoder(_Envelope)
 def encode(message: msgspec.Struct) -> bytes:
     """One message as bytes; its arrays are copied once."""
     return _encoder.encode((MAGIC, PROTOCOL_VERSION, type(message).__name__, message))
+
+
+def pack(values: Sequence[bytes]) -> bytes:
+    """Several messages as one value."""
+    return _encoder.encode(list(values))
+
+
+def unpack(value: bytes | None) -> list[bytes]:
+    """Inverse of ``pack``; none where there is no value."""
+    return msgspec.msgpack.decode(value, type=list[bytes]) if value else []
 
 
 def decode(payload: bytes | memoryview, kind: type[Message]) -> Message:

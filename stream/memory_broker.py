@@ -11,7 +11,9 @@ from dataclasses import replace
 from itertools import count
 
 from stream.broker import (
+    BURIED_BYTES,
     ENOUGH_BYTES,
+    NOTICES,
     PRIORITIES,
     Completion,
     Entry,
@@ -23,11 +25,13 @@ from stream.broker import (
     UnpublishedModel,
     WorkerState,
 )
+from stream.codec import pack
 from stream.memory_shard import Delivery, Shard, Stream, new_run
 from stream.messages import RunSpec, check_run_name
 from stream.refusals import (
     check_priority,
     refuse_by_writer,
+    refuse_crowd,
     refuse_existing,
     refuse_fenced,
     refuse_full,
@@ -119,18 +123,33 @@ class MemoryBroker:
             shared and shared + size > 4 * mark
         ):
             refuse_full(opened.run, state.held_bytes)
-        number = next(self._ids)
-        shard.frames[opened.priority].entries[number] = Entry(
-            stream=f"{self.settings.shard_of(opened.run)}:{opened.priority}",
-            id=str(number),
-            run=opened.run,
-            first=first,
-            n_frames=n_frames,
-            payload=payload,
-        )
+        self._enter(opened.priority, opened.run, first, n_frames, payload)
         self._hold(opened.run, size)
         self._update(opened.run, next_index=first + n_frames)
         return first + n_frames
+
+    def _enter(
+        self, priority: str, run: str, first: int, n: int, payload: bytes, *, again: bool = False
+    ) -> None:
+        number = next(self._ids)
+        self._shard_of(run).frames[priority].entries[number] = Entry(
+            stream=f"{self.settings.shard_of(run)}:{priority}",
+            id=str(number),
+            run=run,
+            first=first,
+            n_frames=n,
+            payload=payload,
+            again=again,
+        )
+
+    def requeue(self, run: str, first: int, n_frames: int, payload: bytes) -> None:
+        """See OperatorBroker."""
+        shard = self._shard_of(check_run_name(run))
+        held = shard.held["bulk"]
+        if held and held + len(payload) > 4 * self.settings.high_water_bytes:
+            refuse_crowd(held)
+        shard.held["bulk"] += len(payload)
+        self._enter("bulk", run, first, n_frames, payload, again=True)
 
     def _hold(self, run: str, size: int) -> None:
         shard = self._shard_of(run)
@@ -233,8 +252,7 @@ class MemoryBroker:
         known = [self._forget(e) for e in c.entries]
         if not all(known):
             return False
-        grown = len(c.result) + sum(map(len, c.dead))
-        shard.dead += c.dead
+        grown = len(c.result) + (len(pack(c.dead)) if c.dead else 0)
         number = next(self._ids)
         shard.results[number] = ResultEntry(
             id=str(number),
@@ -244,8 +262,14 @@ class MemoryBroker:
             payload=c.result,
             held_bytes=grown + sum(len(e.payload) for e in c.entries),
             frames=[e.payload for e in c.entries],
+            letters=c.dead,
+            again=first.again,
+            has_letters=bool(c.dead),
         )
         shard.last_result = str(number)
+        if first.again:
+            shard.held["bulk"] += grown
+            return True
         self._hold(first.run, grown)
         self._update(first.run, dead=shard.runs[first.run].dead + c.n_dead)
         return True
@@ -267,8 +291,11 @@ class MemoryBroker:
     def bury(self, consumer: str, entry: Entry, dead: bytes) -> None:
         """See WorkerBroker."""
         del consumer
+        buried = self._shards[int(entry.stream.split(":")[0])].buried
         if self._forget(entry):
-            self._shards[int(entry.stream.split(":")[0])].dead.append(dead)
+            buried[next(self._ids)] = dead
+        while sum(map(len, buried.values())) > BURIED_BYTES:
+            del buried[min(buried)]
 
     def report(self, state: WorkerState) -> None:
         """See WorkerBroker."""
@@ -345,6 +372,32 @@ class MemoryBroker:
         if run in shard.runs:
             self._update(run, watermark=max(watermark, shard.runs[run].watermark))
 
+    def settle(self, lease: Lease, entries: Sequence[ResultEntry]) -> None:
+        """See WriterBroker."""
+        shard = self._leased(lease)
+        for entry in entries:
+            if shard.results.pop(int(entry.id), None) is not None:
+                shard.held["bulk"] -= entry.held_bytes
+
+    def count_dead(self, lease: Lease, run: str, n: int) -> None:
+        """See WriterBroker."""
+        if run in self._leased(lease).runs:
+            self._update(run, dead=n)
+
+    def note_dead(self, lease: Lease, notices: Sequence[bytes]) -> None:
+        """See WriterBroker."""
+        shard = self._leased(lease)
+        shard.notices = [*shard.notices, *notices][-NOTICES:]
+
+    def buried(self, lease: Lease) -> list[tuple[str, bytes]]:
+        """See WriterBroker."""
+        return [(str(i), letter) for i, letter in self._leased(lease).buried.items()]
+
+    def unbury(self, lease: Lease, ids: Sequence[str]) -> None:
+        """See WriterBroker."""
+        for number in map(int, ids):
+            self._leased(lease).buried.pop(number, None)
+
     def finish(self, lease: Lease, run: str) -> bool:
         """See WriterBroker."""
         state = self._leased(lease).runs[run]
@@ -379,7 +432,7 @@ class MemoryBroker:
                 waiting={p: len(s.frames[p].entries) for p in PRIORITIES},
                 pending=sum(len(s.frames[p].deliveries) for p in PRIORITIES),
                 results=len(s.results),
-                dead=len(s.dead),
+                buried=len(s.buried),
                 held_bytes=dict(s.held),
                 writer=s.owner,
                 writer_alive=bool(s.owner) and s.until > self._clock(),
@@ -389,7 +442,13 @@ class MemoryBroker:
 
     def dead_letters(self, shard: int) -> list[bytes]:
         """See ViewerBroker."""
-        return list(self._shards[shard].dead)
+        s = self._shards[shard]
+        waiting = [letter for result in s.results.values() for letter in result.letters]
+        return waiting + list(s.buried.values())
+
+    def notices(self, shard: int) -> list[bytes]:
+        """See ViewerBroker."""
+        return self._shards[shard].notices[::-1]
 
     def known_model(self, shard: int, sha256: str) -> bytes | None:
         """See ViewerBroker."""

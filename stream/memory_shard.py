@@ -35,7 +35,8 @@ class Shard:
 
     frames: dict[str, Stream] = field(default_factory=lambda: {p: Stream() for p in PRIORITIES})
     results: dict[int, ResultEntry] = field(default_factory=dict)
-    dead: list[bytes] = field(default_factory=list)
+    buried: dict[int, bytes] = field(default_factory=dict)
+    notices: list[bytes] = field(default_factory=list)
     runs: dict[str, RunState] = field(default_factory=dict)
     held: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PRIORITIES, 0))
     models: dict[str, bytes] = field(default_factory=dict)

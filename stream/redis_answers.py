@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import msgspec
 
 from stream.broker import Completion, Entry, Lease, ResultEntry, RunState
+from stream.codec import unpack
 from stream.messages import RunSpec, check_run_name
 from stream.refusals import (
     refuse_by_writer,
@@ -83,7 +85,8 @@ def completion_args(consumer: str, c: Completion) -> list[Word]:
         c.n_dead,
         len(c.entries),
         *(e.id for e in c.entries),
-        *c.dead,
+        int(bool(c.dead)),
+        int(first.again),
     ]
 
 
@@ -105,6 +108,7 @@ class Located(NamedTuple):
     first: int
     n_frames: int
     key: str
+    again: bool
     foreign: bytes
 
     def entry(self, stream: str, payload: bytes | None, deliveries: int) -> Entry:
@@ -117,6 +121,7 @@ class Located(NamedTuple):
             n_frames=self.n_frames,
             payload=payload or self.foreign,
             deliveries=deliveries,
+            again=self.again,
             key=self.key,
         )
 
@@ -132,8 +137,8 @@ def located(stream: str, item: Any) -> Located:
         if first < 0 or not 0 < n <= MAX_FRAMES or not key.startswith(_block_prefix(stream)):
             raise ValueError
     except (KeyError, ValueError, RunRefused):
-        return Located(text(entry_id), "", 0, 0, "", b"\n".join(flat or ()))
-    return Located(text(entry_id), run, first, n, key, b"")
+        return Located(text(entry_id), "", 0, 0, "", False, b"\n".join(flat or ()))
+    return Located(text(entry_id), run, first, n, key, b"q" in fields, b"")
 
 
 def _block_prefix(stream: str) -> str:
@@ -152,7 +157,9 @@ def result_from(item: Any) -> ResultEntry:
         n_frames=int(fields[b"n"]),
         payload=b"",
         held_bytes=int(fields[b"z"]),
-        keys=[text(fields[b"k"]), *text(fields[b"f"]).split()],
+        again=b"q" in fields,
+        has_letters=b"d" in fields,
+        keys=[text(fields[b"k"]), *text(fields[b"f"]).split(), *_letters_key(fields)],
     )
 
 
@@ -182,3 +189,14 @@ def run_state_from(run: str, values: Sequence[bytes | None]) -> RunState:
         host=f["host"],
         refusal=f["refusal"],
     )
+
+
+def _letters_key(fields: dict[bytes, Any]) -> list[str]:
+    return [text(fields[b"d"])] if b"d" in fields else []
+
+
+def with_values(entry: ResultEntry, values: Sequence[bytes | None]) -> ResultEntry:
+    """A result with what lies under its keys."""
+    payload, *frames = (value or b"" for value in values)
+    letters = frames.pop() if entry.has_letters else b""
+    return replace(entry, payload=payload, frames=frames, letters=unpack(letters))

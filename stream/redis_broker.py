@@ -19,14 +19,16 @@ from __future__ import annotations
 import contextlib
 import uuid
 from collections.abc import Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from itertools import count
 from typing import Any
 
 import msgspec
 
 from stream.broker import (
+    BURIED_BYTES,
     ENOUGH_BYTES,
+    NOTICES,
     PRIORITIES,
     Completion,
     Entry,
@@ -37,6 +39,7 @@ from stream.broker import (
     UnpublishedModel,
     WorkerState,
 )
+from stream.codec import pack
 from stream.messages import RunSpec, check_run_name
 from stream.redis_answers import (
     GROUP,
@@ -45,10 +48,11 @@ from stream.redis_answers import (
     completion_args,
     located,
     text,
+    with_values,
 )
 from stream.redis_connection import Call
 from stream.redis_views import RedisViews
-from stream.refusals import check_priority
+from stream.refusals import check_priority, refuse_crowd
 from stream.server_connections import Line, NoSuchGroup, Word
 from stream.settings import Settings
 from xas.errors import Fenced
@@ -57,7 +61,7 @@ LIVE_READS = 100  # without a live frame, after which bulk is read in whole batc
 CLAIMED_ENTRIES = 16
 MAX_ENTRIES = 256  # of one read, and of one completion
 RESULT_BYTES = 2**24  # of one read by the writer, but always one entry
-RESULT_KEY = 6  # of a completion's keys
+LETTERS_KEY, RESULT_KEY = 4, 6  # of a completion's keys
 AHEAD_S = 60  # what came ahead of a script that never ran is forgotten after this
 
 
@@ -241,14 +245,12 @@ class RedisBroker(RedisViews):
     def complete(self, consumer: str, completions: Sequence[Completion]) -> list[bool]:
         """See WorkerBroker."""
         calls = [self._completion_call(consumer, c) for c in completions]
-        came: list[Line] = [
-            ("SET", keys[RESULT_KEY], c.result, "EX", AHEAD_S)
-            for (keys, _), c in zip(calls, completions, strict=True)
-        ]
+        values = [_values_ahead(call[0], c) for call, c in zip(calls, completions, strict=True)]
+        came: list[Line] = [("SET", *value, "EX", AHEAD_S) for some in values for value in some]
         answers = self._server.calls("complete", calls, ahead=came)
         while lost := [i for i, answer in enumerate(answers) if answer == b"LOST"]:
             # the server is full, and would not take them: a script may
-            kept = [([calls[i][0][RESULT_KEY]], (completions[i].result, AHEAD_S)) for i in lost]
+            kept = [([key], (value, AHEAD_S)) for i in lost for key, value in values[i]]
             self._server.calls("keep", kept)
             again = self._server.calls("complete", [calls[i] for i in lost])
             for i, answer in zip(lost, again, strict=True):
@@ -259,8 +261,9 @@ class RedisBroker(RedisViews):
 
     def _completion_call(self, consumer: str, c: Completion) -> Call:
         entry = c.entries[0]
-        run, *others = self._keys_of(entry.run, "results", "bytes", "dead", "models")
-        keys = [entry.stream, others[0], run, *others[1:], self._new_key(entry.run, "r")]
+        run, results, held, models = self._keys_of(entry.run, "results", "bytes", "models")
+        letters, result = self._new_key(entry.run, "d"), self._new_key(entry.run, "r")
+        keys = [entry.stream, results, run, held, letters, models, result]
         return [*keys, *(e.key for e in c.entries)], completion_args(consumer, c)
 
     def publish_model(self, sha256: str, record: bytes) -> None:
@@ -271,9 +274,10 @@ class RedisBroker(RedisViews):
     def bury(self, consumer: str, entry: Entry, dead: bytes) -> None:
         """See WorkerBroker."""
         del consumer
-        keys = [entry.stream, entry.stream.split(":frames")[0] + ":dead"]
+        shard = entry.stream.split(":frames")[0]
+        keys = [entry.stream, f"{shard}:buried", f"{shard}:bytes"]
         keys += [entry.key] if entry.key else []
-        self._server.call("bury", keys, GROUP, entry.id, dead)
+        self._server.call("bury", keys, GROUP, entry.id, dead, BURIED_BYTES)
 
     def report(self, state: WorkerState) -> None:
         """See WorkerBroker."""
@@ -319,12 +323,7 @@ class RedisBroker(RedisViews):
         while len(found) > 1 and sum(r.held_bytes for r in found) > RESULT_BYTES:
             del found[-(len(found) // 2) :]
         values = iter(self._values([key for r in found for key in r.keys]))
-        return [
-            replace(
-                r, payload=next(values) or b"", frames=[next(values) or b"" for _ in r.keys[1:]]
-            )
-            for r in found
-        ]
+        return [with_values(r, [next(values) for _ in r.keys]) for r in found]
 
     def model(self, lease: Lease, sha256: str) -> bytes | None:
         """See WriterBroker."""
@@ -362,6 +361,53 @@ class RedisBroker(RedisViews):
         answer = self._server.call("commit", keys, lease.epoch, watermark, *released)
         check_lease(lease, answer)
 
+    def settle(self, lease: Lease, entries: Sequence[ResultEntry]) -> None:
+        """See WriterBroker."""
+        keys = [self._key(lease.shard, name) for name in ("writer", "results", "bytes")]
+        released = [word for e in entries for word in (e.id, e.held_bytes)]
+        keys += [key for e in entries for key in e.keys]
+        check_lease(lease, self._server.call("settle", keys, lease.epoch, *released))
+
+    def count_dead(self, lease: Lease, run: str, n: int) -> None:
+        """See WriterBroker."""
+        self._as_writer("mark_run", lease, run, "dead", n)
+
+    def note_dead(self, lease: Lease, notices: Sequence[bytes]) -> None:
+        """See WriterBroker."""
+        keys = [self._key(lease.shard, name) for name in ("writer", "notices")]
+        latest = notices[-NOTICES:]
+        check_lease(lease, self._server.call("note_dead", keys, lease.epoch, NOTICES, *latest))
+
+    def buried(self, lease: Lease) -> list[tuple[str, bytes]]:
+        """See WriterBroker."""
+        return self._buried(lease.shard)
+
+    def unbury(self, lease: Lease, ids: Sequence[str]) -> None:
+        """See WriterBroker."""
+        keys = [self._key(lease.shard, name) for name in ("writer", "buried", "bytes")]
+        check_lease(lease, self._server.call("unbury", keys, lease.epoch, *ids))
+
+    # -- operator ---------------------------------------------------------------------------------
+
+    def requeue(self, run: str, first: int, n_frames: int, payload: bytes) -> None:
+        """See OperatorBroker."""
+        block = self._new_key(check_run_name(run), "f")
+        keys = [*self._keys_of(run, "frames:bulk", "bytes")[1:], block]
+        words = (run, first, n_frames, self.settings.high_water_bytes)
+        came = ("SET", block, payload, "EX", AHEAD_S)
+        answer = self._server.call("requeue", keys, *words, ahead=[came])
+        while answer[0] == b"lost":
+            self._server.command(*came)  # says why, where the server is full
+            answer = self._server.call("requeue", keys, *words)
+        if answer[0] == b"full":
+            refuse_crowd(int(answer[1]))
+
     def _as_writer(self, script: str, lease: Lease, run: str, *args: Word) -> None:
         keys = [self._key(lease.shard, "writer"), *self._keys_of(run)]
         check_lease(lease, self._server.call(script, keys, lease.epoch, *args))
+
+
+def _values_ahead(keys: Sequence[str], c: Completion) -> list[tuple[str, bytes]]:
+    """What a completion sets ahead of its script: the result, and the dead letters if any."""
+    letters = [(keys[LETTERS_KEY], pack(c.dead))] if c.dead else []
+    return [(keys[RESULT_KEY], c.result), *letters]

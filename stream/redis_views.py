@@ -8,6 +8,7 @@ from dataclasses import replace
 import msgspec
 
 from stream.broker import PRIORITIES, ResultEntry, RunState, ShardState, WorkerState
+from stream.codec import unpack
 from stream.redis_answers import GROUP, RUN_FIELDS, as_dict, result_from, run_state_from, text
 from stream.redis_connection import RedisConnection
 from stream.server_connections import NoSuchGroup, Word
@@ -83,11 +84,11 @@ class RedisViews:
 
     def _shard(self, k: int) -> ShardState:
         streams = [self._key(k, "frames", p) for p in PRIORITIES]
-        *lengths, results, dead, held, writer, clock = self._server.commands(
+        *lengths, results, buried, held, writer, clock = self._server.commands(
             [
                 *(("XLEN", s) for s in streams),
                 ("XLEN", self._key(k, "results")),
-                ("XLEN", self._key(k, "dead")),
+                ("XLEN", self._key(k, "buried")),
                 ("HMGET", self._key(k, "bytes"), *PRIORITIES),
                 ("HMGET", self._key(k, "writer"), "owner", "until"),
                 ("TIME",),
@@ -100,7 +101,7 @@ class RedisViews:
             waiting=dict(zip(PRIORITIES, lengths, strict=True)),
             pending=sum(self._pending_count(s) for s in streams),
             results=results,
-            dead=dead,
+            buried=buried,
             held_bytes={p: int(b or 0) for p, b in zip(PRIORITIES, held, strict=True)},
             writer=owner,
             writer_alive=alive,
@@ -115,8 +116,18 @@ class RedisViews:
 
     def dead_letters(self, shard: int) -> list[bytes]:
         """See ViewerBroker."""
-        items = self._server.command("XRANGE", self._key(shard, "dead"), "-", "+")
-        return [as_dict(fields)[b"b"] for _, fields in items]
+        items = self._server.command("XRANGE", self._key(shard, "results"), "-", "+")
+        keys = [r.keys[-1] for r in map(result_from, items) if r.has_letters]
+        waiting = [letter for value in self._values(keys) for letter in unpack(value)]
+        return waiting + [letter for _, letter in self._buried(shard)]
+
+    def _buried(self, shard: int) -> list[tuple[str, bytes]]:
+        items = self._server.command("XRANGE", self._key(shard, "buried"), "-", "+")
+        return [(text(entry_id), as_dict(fields)[b"b"]) for entry_id, fields in items]
+
+    def notices(self, shard: int) -> list[bytes]:
+        """See ViewerBroker."""
+        return list(self._server.command("LRANGE", self._key(shard, "notices"), 0, -1))
 
     def known_model(self, shard: int, sha256: str) -> bytes | None:
         """See ViewerBroker."""

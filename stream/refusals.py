@@ -22,6 +22,14 @@ def refuse_full(run: str, held_bytes: int) -> NoReturn:
     )
 
 
+def refuse_crowd(held_bytes: int) -> NoReturn:
+    """Backpressure where the bulk of a shard waits already."""
+    raise Backpressure(
+        f"{held_bytes} bytes of bulk frames are accepted and not yet on disk: requeue again when "
+        "the workers and the writer have caught up"
+    )
+
+
 def refuse_fenced(run: str) -> NoReturn:
     """Fenced where a later producer has opened the run."""
     raise Fenced(f"run {run!r} was opened by another producer; this one must stop")

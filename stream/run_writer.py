@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from stream.broker import Lease, ResultEntry, RunState, WriterBroker
 from stream.codec import decode
+from stream.dead_letters import RunLetters, notices
 from stream.messages import ModelRecord, ResultBlock
 from stream.result_file import RunFolder, RunHeader
 from stream.result_file.rows import Rows
@@ -71,6 +72,7 @@ class RunWriter:
                 if not self._write(batch, all_here):
                     self._put_back(batch)
                     break
+                self._keep_letters(batch)
                 self.broker.commit(self.lease, self.state.run, self.on_disk, batch)
             except BaseException:
                 self._put_back(batch)  # what is durable already is only acknowledged next time
@@ -109,6 +111,13 @@ class RunWriter:
         self.on_disk = self._folder.n_frames
         self._check()
         return True
+
+    def _keep_letters(self, batch: list[ResultEntry]) -> None:
+        """Put dead letters on disk after their tombstones, before the server forgets them."""
+        letters = [letter for entry in batch for letter in entry.letters]
+        if letters:
+            RunLetters(self.out, self.state.run).append(letters)
+            self.broker.note_dead(self.lease, notices(letters))
 
     def _check(self) -> None:
         """Before every acknowledgement: what was stored is still there."""

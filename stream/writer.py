@@ -16,7 +16,9 @@ from pathlib import Path
 
 import msgspec
 
+from stream.amendments import Amendments
 from stream.broker import ResultEntry, RunState, WriterBroker
+from stream.dead_letters import RunLetters, keep_strangers
 from stream.messages import RunSpec
 from stream.result_file.leftovers import sweep_finished
 from stream.result_file.survey import Survey, highest_epoch, survey
@@ -59,6 +61,7 @@ class Writer:
             out.mkdir(parents=True, exist_ok=True)
         self._lease = broker.acquire(shard, self._owner, above=0)
         self._clear_after_the_dead()
+        self._amendments = Amendments(broker, out, clock)
 
     def _clear_after_the_dead(self) -> None:
         """Remove segments of finished runs whose writer did not live to the end of their grace."""
@@ -142,6 +145,9 @@ class Writer:
         return n
 
     def _offer(self, entry: ResultEntry) -> None:
+        if entry.again:
+            self._amendments.offer(entry)
+            return
         if entry.run not in self._runs:
             self._look()  # which may go back to the first result
         run = self._runs.get(entry.run)
@@ -162,6 +168,7 @@ class Writer:
             except Reject as error:
                 del self._runs[run.state.run]
                 self._refuse(run.state, str(error))
+        self._amendments.commit(self._lease, self._runs.keys())
         self._sweeping = [run for run in self._sweeping if not run.sweep()]
 
     def _commit(self, run: RunWriter) -> None:
@@ -182,11 +189,12 @@ class Writer:
     @property
     def idle(self) -> bool:
         """Whether no run is open here and no file waits for the end of its grace."""
-        return not self._runs and not self._sweeping
+        return not self._runs and not self._sweeping and self._amendments.idle
 
     def _finish(self, run: RunWriter) -> None:
         path = run.finish()
         del self._runs[run.state.run]
+        self._amendments.ended(run.state.run)
         self._sweeping.append(run)
         if path is not None:
             say(f"run {run.state.run!r}: {run.on_disk} frames in {path}")
@@ -213,12 +221,18 @@ class Writer:
 
     def _look(self) -> None:
         """Take on the runs that are new here, and follow what happens to the others."""
+        self._keep_strangers()
         for state in self._broker.open_runs(self._lease):
             known = self._runs.get(state.run)
             if known is not None and known.goes_on_with(state):
                 known.state = state
             elif self._refused.get(state.run) != state.epoch:
                 self._take_on(state)  # new, or on a server that forgot that we have it
+
+    def _keep_strangers(self) -> None:
+        if buried := self._broker.buried(self._lease):
+            keep_strangers(self._out, self._shard, [letter for _, letter in buried])
+            self._broker.unbury(self._lease, [entry_id for entry_id, _ in buried])
 
     def _take_on(self, state: RunState) -> None:
         try:
@@ -233,6 +247,8 @@ class Writer:
                 f"{state.watermark} were written before: start the writer with the folder that "
                 "has them"
             )
+        if found.contents is None:  # letters of a run whose file was taken away
+            RunLetters(self._out, state.run).set_aside(f"{self._lease.epoch:06d}")
         highest = highest_epoch(self._out, state.run)
         if highest >= self._lease.epoch:
             self._raise_epoch(highest)

@@ -88,8 +88,8 @@ class Batch:
 
 
 def _follows(entry: Entry, other: Entry) -> bool:
-    reached = (other.stream, other.run, other.first + other.n_frames)
-    return reached == (entry.stream, entry.run, entry.first)
+    reached = (other.stream, other.run, other.again, other.first + other.n_frames)
+    return reached == (entry.stream, entry.run, entry.again, entry.first)
 
 
 def batches(jobs: Sequence[Job], max_atoms: int) -> list[Batch]:

@@ -1,16 +1,18 @@
 #!lua flags=allow-oom
--- KEYS: frames, results, run, bytes, dead, models, result, blocks of frames...
+-- KEYS: frames, results, run, bytes, letters, models, result, blocks of frames...
 -- ARGV: group, consumer, run name, first, n, bytes of the blocks, model sha, frames dead,
---       number of entries, their ids..., dead letters...
+--       number of entries, their ids..., whether there are letters, whether they were requeued
 -- The first completion of an entry becomes its result; any later one changes nothing. The result
--- came ahead, to be forgotten unless kept here.
+-- and the dead letters came ahead, to be forgotten unless kept here.
 local function refuse(why)
-  redis.call('DEL', KEYS[7])
+  redis.call('DEL', KEYS[5], KEYS[7])
   return why
 end
 if ARGV[7] ~= '' and redis.call('HEXISTS', KEYS[6], ARGV[7]) == 0 then return refuse('MODEL') end
 if redis.call('EXISTS', KEYS[7]) == 0 then return 'LOST' end
 local n = tonumber(ARGV[9])
+local letters, again = ARGV[10 + n] == '1', ARGV[11 + n] == '1'
+if letters and redis.call('EXISTS', KEYS[5]) == 0 then return 'LOST' end
 local ids = {unpack(ARGV, 10, 9 + n)}
 if n > 1 then  -- all of them or none: those that are this consumer's are listed in their order
   local mine = redis.call('XPENDING', KEYS[1], ARGV[1], ids[1], ids[n], 2 * n + 100, ARGV[2])
@@ -24,13 +26,23 @@ if redis.call('XACK', KEYS[1], ARGV[1], unpack(ids)) == 0 then return refuse(0) 
 redis.call('XDEL', KEYS[1], unpack(ids))
 redis.call('PERSIST', KEYS[7])
 local grown = redis.call('STRLEN', KEYS[7])
-for i = 10 + n, #ARGV do
-  grown = grown + #ARGV[i]
-  redis.call('XADD', KEYS[5], '*', 'b', ARGV[i])
+local more = {}
+if letters then
+  redis.call('PERSIST', KEYS[5])
+  grown = grown + redis.call('STRLEN', KEYS[5])
+  more = {'d', KEYS[5]}
+end
+if again then
+  more[#more + 1] = 'q'
+  more[#more + 1] = '1'
 end
 local held = string.format('%d', grown + tonumber(ARGV[6]))
 redis.call('XADD', KEYS[2], '*', 'r', ARGV[3], 'i', ARGV[4], 'n', ARGV[5], 'z', held, 'k', KEYS[7],
-  'f', table.concat(KEYS, ' ', 8))
+  'f', table.concat(KEYS, ' ', 8), unpack(more))
+if again then  -- counts for the bulk, not for a run that may be forgotten
+  redis.call('HINCRBY', KEYS[4], 'bulk', grown)
+  return 1
+end
 local priority = redis.call('HGET', KEYS[3], 'priority')
 if not priority then return 1 end
 redis.call('HINCRBY', KEYS[3], 'bytes', grown)

@@ -37,8 +37,13 @@ def write_finished(
     with h5py.File(draft, "w", libver=LIBVER) as file:
         put(file, ENERGY, summary.header.energy)
         whole = make_columns(file, whole, summary.header)
-        _finish(file, whole, summary, "finished")
+        describe_finished(file, whole, summary)
     raw.copy(draft, whole, parts, summary.header)
+
+
+def describe_finished(file: h5py.File, whole: Segment, summary: Summary) -> None:
+    """All but the rows of a file that needs no other."""
+    _finish(file, whole, summary, "finished")
 
 
 def _finish(file: h5py.File, whole: Segment, summary: Summary, kind: str) -> None:
