@@ -205,6 +205,8 @@ def _copy(draft: Draft, at: int, piece: Segment, column: Column, n_energy: int) 
     if column.path in piece.places:
         draft.place_range(at, piece.path, piece.places[column.path], size)
         return size
+    if not size:
+        return 0
     nothing = np.full(CHUNK // column.dtype.itemsize, np.nan, column.dtype).view(np.uint8).data
     for start in range(0, size, CHUNK):
         draft.place(at + start, nothing[: min(CHUNK, size - start)])

@@ -23,6 +23,7 @@ from edgestream.feeding import Opened, Trajectory
 from edgestream.prediction import predict
 from edgestream.settings_words import settings_as_options
 from stream.codec import decode
+from stream.dead_letters import RunLetters, runs_with_letters
 from stream.messages import DeadLetter, RunSpec
 from stream.producer import Producer
 from stream.redis_broker import RedisBroker
@@ -149,7 +150,9 @@ class Stand:
         return RunFile(self.out / f"{run}.h5")
 
     def dead_letters(self) -> list[DeadLetter]:
-        return [decode(raw, DeadLetter) for raw in self.broker.dead_letters(0)]
+        waiting = [decode(raw, DeadLetter) for raw in self.broker.dead_letters(0)]
+        runs = runs_with_letters(self.out)
+        return waiting + [k.letter for run in runs for k in RunLetters(self.out, run).letters()]
 
     def close(self) -> None:
         for number in (signal.SIGCONT, signal.SIGTERM):
