@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 
 import msgspec
 import numpy as np
+from numpy.typing import NDArray
 
 from stream.broker import RunState
 from stream.codec import decode, encode
@@ -130,20 +132,24 @@ def structure_facts(original: bytes) -> dict[str, Any]:
         structures = block.structures()
     except BadMessage as error:
         return {"unreadable": str(error), "begins": original[:32].hex()}
-    numbers, counts = np.unique(structures.numbers, return_counts=True)
     finite = bool(np.isfinite(structures.positions).all())
     spans = np.ptp(structures.positions, axis=0).tolist() if len(structures.positions) else []
     return {
         "asked_of": block.model,
         "absorber": block.absorber,
         "atoms": structures.n_atoms,
-        "formula": "".join(
-            f"{_symbol(z)}{n if n > 1 else ''}" for z, n in zip(numbers, counts, strict=True)
-        ),
+        "formula": _formula(structures.numbers),
         "finite": finite,
         "extent_angstrom": [round(x, 3) for x in spans] if finite else None,
         "cell_angstrom": None if structures.cells is None else structures.cells[0].tolist(),
     }
+
+
+def _formula(numbers: NDArray[np.uint8]) -> str:
+    """By element, carbon and hydrogen first (Hill's order)."""
+    counts = Counter(_symbol(z) for z in numbers.tolist())
+    names = sorted(counts, key=lambda s: (s not in ("C", "H"), s))
+    return "".join(f"{s}{counts[s] if counts[s] > 1 else ''}" for s in names)
 
 
 def _symbol(z: int) -> str:

@@ -177,11 +177,13 @@ def choice_of(run: str | None, index: str | None, reason: str) -> Choice:
 
     first, end = None, None
     if index is not None:
-        match = re.fullmatch(r"(-?\d+)|(\d+):(\d+)", index)
+        match = re.fullmatch(r"(-?\d+)|(\d*):(\d*)", index)
         if match is None:
             raise Reject(f"--index {index!r}: a frame, or FIRST:END")
-        first = int(match[1] or match[2])
-        end = int(match[3]) if match[3] else first + 1
+        if match[1]:
+            first, end = int(match[1]), int(match[1]) + 1
+        else:
+            first, end = (int(word) if word else None for word in match.groups()[1:])
     return Choice(run=run, first=first, end=end, reason=reason)
 
 

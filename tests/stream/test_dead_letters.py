@@ -36,13 +36,11 @@ def out(tmp_path: Path) -> Path:
     return tmp_path / "out"
 
 
-def finished(
-    broker: MemoryBroker, out: Path, dead: list[int], n: int = 8, **options: str
-) -> Writer:
-    """A finished run of n frames, some of them dead, and its writer."""
-    opened = open_and_push(broker, [3, n - 3])
+def finished(broker: MemoryBroker, out: Path, dead: list[int], **options: str) -> Writer:
+    """A finished run of 8 frames, some of them dead, and its writer."""
+    opened = open_and_push(broker, [3, 5])
     work(broker, dead, **options)
-    broker.seal(opened, n)
+    broker.seal(opened, 8)
     writer = run_writer(broker, out)
     assert broker.run("md").finished
     return writer
