@@ -70,18 +70,18 @@ class _Fold:
 
     file: Path | None = None
     letters: dict[int, KeptLetter] = field(default_factory=dict)
-    seen: set[tuple[int, float, str]] = field(default_factory=set)
+    seen: set[int] = field(default_factory=set)
     strangers: int = 0
 
     def add(self, at: int, record: bytes) -> None:
         """A letter that came twice, since a writer was killed, counts once."""
         with contextlib.suppress(BadMessage):
-            self._keep(at, decode(record, DeadLetter))
+            self._keep(at, decode(record, DeadLetter), hash(record))
         with contextlib.suppress(BadMessage):
             self.letters.pop(decode(record, Dropped).first, None)
 
-    def _keep(self, at: int, letter: DeadLetter) -> None:
-        if (name := (letter.first, letter.t_failed, letter.worker)) in self.seen:
+    def _keep(self, at: int, letter: DeadLetter, name: int) -> None:
+        if name in self.seen:
             return
         self.seen.add(name)
         key = letter.first

@@ -26,7 +26,8 @@ def letter(index: int, reason: str, run: str = "md", original: bytes | None = No
     return encode(
         DeadLetter(
             run=run, first=index, n_frames=1, reason=reason, error="BadStructure", attempts=2,
-            worker="w", model="", t_failed=float(index), original=memoryview(original or encode(block)),
+            worker="w", model="", t_failed=1.0,
+            original=memoryview(original or encode(block)),
         )
     )  # fmt: skip
 
