@@ -19,7 +19,7 @@ from stream.broker import NOTICES
 from stream.codec import decode, encode
 from stream.messages import PREDICTED, DeadLetter, ResultBlock
 from stream.record_file import append, record_at, records
-from stream.result_file.draft import storage
+from stream.storage import storage
 from xas.errors import BadMessage
 
 LETTERS, ANSWERS = ".dead", ".answers"

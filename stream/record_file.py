@@ -13,7 +13,7 @@ import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from stream.result_file.draft import storage, sync_folder
+from stream.storage import storage, sync_folder
 
 _MAGIC = b"ESR1"
 _HEAD = struct.Struct("<4sII")

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from stream.result_file import raw
 from stream.result_file.average import Average, RunningAverage
 from stream.result_file.datasets import LIBVER, put, reading
-from stream.result_file.draft import CHUNK, Draft, storage
+from stream.result_file.draft import CHUNK, Draft
 from stream.result_file.header import Model, RunHeader
 from stream.result_file.layout import ENERGY, Column, Summary, arrays, columns
 from stream.result_file.leftovers import remove_empty
@@ -22,6 +22,7 @@ from stream.result_file.main_file import describe_finished
 from stream.result_file.rows import Rows
 from stream.result_file.segment import Contents, Segment, make_columns, read_state
 from stream.result_file.survey import segments_path
+from stream.storage import storage
 
 Piece = Segment | Rows
 
