@@ -7,6 +7,7 @@ import threading
 from stream.redis_broker import RedisBroker
 from stream.service import Patience, StopSignal
 from stream.settings import Settings
+from stream.url_secrets import shown
 from xas.errors import ServerUnreachable
 
 
@@ -19,7 +20,7 @@ def stop_signal(*, follow_parent: bool) -> StopSignal:
 def connected(url: str, settings: Settings, stop: threading.Event) -> RedisBroker:
     """A broker on a server that answers; waits for one that is not up yet."""
     broker = RedisBroker(url, settings)
-    patience = Patience(url, stop.wait)
+    patience = Patience(shown(url), stop.wait)
     while True:
         try:
             broker.check_version()

@@ -2,12 +2,13 @@
 
 The same as the commands, but without what only people need: no command line library is loaded, and
 of edgestream only what the role uses. Workers and writers end with standard input, whose other end
-their parent holds.
+their parent holds; the server is $EDGESTREAM_URL, which may hold a password.
 """
 
 from __future__ import annotations
 
 import argparse
+import os
 from pathlib import Path
 
 from edgestream.ending import end_well
@@ -24,7 +25,6 @@ def main() -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="edgestream.child", allow_abbrev=False)
     parser.add_argument("role", choices=("worker", "writer", "isolated"))
-    parser.add_argument("--redis-url", default="")
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--models", type=Path)
@@ -38,7 +38,7 @@ def work(words: argparse.Namespace) -> None:
     from edgestream.worker_process import run_worker
 
     run_worker(
-        words.redis_url,
+        os.environ["EDGESTREAM_URL"],
         device=words.device,
         models=words.models,
         name=words.name,
@@ -52,7 +52,8 @@ def write(words: argparse.Namespace) -> None:
     from edgestream.writer_process import run_writer
 
     settings = settings_from_options(words.set)
-    run_writer(words.redis_url, words.out, shard=0, settings=settings, follow_parent=True)
+    url = os.environ["EDGESTREAM_URL"]
+    run_writer(url, words.out, shard=0, settings=settings, follow_parent=True)
 
 
 def isolate(words: argparse.Namespace) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from edgestream.acl_command import acl
 from edgestream.bench_command import bench
 from edgestream.dlq_command import dlq_app
 from edgestream.ending import end_well
@@ -60,6 +61,7 @@ app = typer.Typer(
 app.add_typer(models_app, name="models", no_args_is_help=True)
 app.add_typer(dlq_app, name="dlq", no_args_is_help=True)
 app.command()(bench)
+app.command()(acl)
 
 
 def say_version(wanted: bool) -> None:

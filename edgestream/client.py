@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from edgestream.local import LocalService, ServiceOptions
+from edgestream.passwords import complete_url
 from edgestream.prediction import Absorbers, as_batch, open_run, read_absorbers
 from stream.broker import RunState
 from stream.following import Arrived, Follower
@@ -46,6 +47,7 @@ def connect(
     into ``out`` are started, and stopped with the ``with`` block. Raises ServerUnreachable.
     """
     url = url or os.environ.get("EDGESTREAM_URL") or None
+    url = complete_url(url) if url else None
     options = ServiceOptions(
         url=url,
         out=None if url else Path(out),

@@ -16,9 +16,11 @@ from stream.redis_broker import RedisBroker
 from stream.service import say
 from stream.settings import Settings
 from stream.supervisor import Supervisor, cores
+from stream.url_secrets import shown
 from xas.errors import Reject, Retry
 
 OTHERS_GRACE_S = 1.5
+URL_VARIABLE = "EDGESTREAM_URL"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +53,11 @@ class LocalService:
         self._given_up: dict[str, int] = {}
         self.url = options.url or ""
         self._broker: RedisBroker | None = None
+
+    @property
+    def shown_url(self) -> str:
+        """Where the server is, for people: without login and password."""
+        return shown(self.url)
 
     @property
     def broker(self) -> RedisBroker:
@@ -115,17 +122,21 @@ class LocalService:
 
     def start_writer(self, out: Path) -> None:
         """Start the writer of the one shard."""
-        self._supervisor.add("writer", [*self._command("writer"), "--out", str(out)])
+        self._add("writer", [*self._command("writer"), "--out", str(out)])
 
     def start_worker(self, number: int) -> None:
         """Start one more worker."""
         command = [*self._command("worker"), "--device", self.options.device]
         if self.options.models is not None:
             command += ["--models", str(self.options.models)]
-        self._supervisor.add(f"worker {number}", [*command, "--name", f"w{number}"])
+        self._add(f"worker {number}", [*command, "--name", f"w{number}"])
+
+    def _add(self, name: str, command: list[str]) -> None:
+        # everybody on this machine can read a command line; an environment only its own user
+        self._supervisor.add(name, command, {URL_VARIABLE: self.url})
 
     def _command(self, role: str) -> list[str]:
-        command = [sys.executable, "-m", "edgestream.child", role, "--redis-url", self.url]
+        command = [sys.executable, "-m", "edgestream.child", role]
         return [*command, *settings_as_options(self.options.settings)]
 
     def watch(self) -> None:

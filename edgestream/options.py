@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from edgestream.passwords import complete_url, url_of_option
 from xas.errors import Reject
 
 if TYPE_CHECKING:
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
 
 DEFAULT_URL = "redis://127.0.0.1:6379"
 URL_HELP = (
-    f"Server, e.g. redis://host:6379 or unix:///path. Default: $EDGESTREAM_URL, {DEFAULT_URL}."
+    "Server, e.g. redis://host:6379, rediss://USER@host?password_file=FILE or unix:///path. "
+    f"Default: $EDGESTREAM_URL, {DEFAULT_URL}. Passwords come from files."
 )
 
 
@@ -32,9 +34,12 @@ def check_device(device: str) -> str:
     return device
 
 
-Url = Annotated[str | None, typer.Option("--redis-url", help=URL_HELP)]
+Url = Annotated[str | None, typer.Option("--redis-url", callback=url_of_option, help=URL_HELP)]
 OwnUrl = Annotated[
-    str | None, typer.Option("--redis-url", help="Use this server instead of one of our own.")
+    str | None,
+    typer.Option(
+        "--redis-url", callback=url_of_option, help="Use this server instead of one of our own."
+    ),
 ]
 Model = Annotated[
     str,
@@ -92,7 +97,7 @@ Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
 
 def server_url(url: str | None) -> str:
     """The server that was asked for."""
-    return url or os.environ.get("EDGESTREAM_URL") or DEFAULT_URL
+    return url or complete_url(os.environ.get("EDGESTREAM_URL") or DEFAULT_URL)
 
 
 def require_picture(path: Path | None) -> None:

@@ -84,7 +84,7 @@ def run_trajectory(request: RunRequest, progress: Progress, stop: StopSignal) ->
         request.spec, time_units=opened.time_units, selection=trajectory.selection
     )
     with LocalService(request.service, tell=progress.tell) as service:
-        progress.tell(f"run {request.run!r}: {service.url}")
+        progress.tell(f"run {request.run!r}: {service.shown_url}")
         watcher = Watcher(service, request.run, progress, stop)
         producer = Producer(
             service.broker,

@@ -11,7 +11,7 @@ def run_service(options: ServiceOptions) -> None:
     stop = StopSignal().listen()
     with LocalService(options) as service:
         own = service.server
-        address = own.tcp_url if own is not None and own.port else service.url
+        address = own.tcp_url if own is not None and own.port else service.shown_url
         announced = False
         while not stop.wait(0.25 if announced else 0.05):
             service.watch()

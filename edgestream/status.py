@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from stream.broker import RunState, ShardState, WorkerState
 from stream.redis_broker import RedisBroker
 from stream.settings import Settings
+from stream.url_secrets import shown
 
 RATE_WINDOW_S = 0.5
 
@@ -40,7 +41,7 @@ def look(url: str, settings: Settings) -> Status:
     workers, shards = broker.workers(), broker.shards()
     broker.close()
     return Status(
-        server=url,
+        server=shown(url),
         version=version,
         runs=runs,
         workers=workers,

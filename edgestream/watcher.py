@@ -71,11 +71,11 @@ class Watcher:
         if self._service.pids("worker") or self._service.broker.workers():
             self._said_no_worker = False
             return
-        command = f"edgestream worker --redis-url {self._service.url}"
+        command = f"edgestream worker --redis-url {self._service.shown_url}"
         if self._stop.is_set():
             raise Retry(
-                f"run {self._run!r}: frames wait at {self._service.url} and no worker runs; they "
-                f"are written when one does: {command}"
+                f"run {self._run!r}: frames wait at {self._service.shown_url} and no worker runs; "
+                f"they are written when one does: {command}"
             )
         if not self._said_no_worker:
             self._said_no_worker = True

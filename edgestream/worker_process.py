@@ -10,6 +10,7 @@ from edgestream.attendance import connected, stop_signal
 from edgestream.models import load_predictor
 from stream.service import say
 from stream.settings import Settings
+from stream.url_secrets import shown
 from workers.batcher import Batch, Job
 from workers.blame import predict_batch
 from workers.isolation import IsolatedPredictor, serve_isolated
@@ -40,7 +41,7 @@ def run_worker(
         device=device,
         settings=settings,
     )
-    say(f"{worker.name}: at work on {url}")
+    say(f"{worker.name}: at work on {shown(url)}")
     worker.run(stop)
     broker.close()
 

@@ -286,7 +286,7 @@ class MemoryBroker:
     def publish_model(self, sha256: str, record: bytes) -> None:
         """See WorkerBroker."""
         for shard in self._shards:
-            shard.models[sha256] = record
+            shard.models.setdefault(sha256, record)
 
     def bury(self, consumer: str, entry: Entry, dead: bytes) -> None:
         """See WorkerBroker."""

@@ -53,6 +53,7 @@ from stream.redis_answers import (
 from stream.redis_connection import Call
 from stream.redis_views import RedisViews
 from stream.refusals import check_priority, refuse_crowd
+from stream.scripts import load_missing
 from stream.server_connections import Line, NoSuchGroup, Word
 from stream.settings import Settings
 from xas.errors import Fenced
@@ -269,7 +270,9 @@ class RedisBroker(RedisViews):
     def publish_model(self, sha256: str, record: bytes) -> None:
         """See WorkerBroker."""
         shards = range(self.settings.shards)
-        self._server.calls("put", [([self._key(k, "models")], (sha256, record)) for k in shards])
+        self._server.calls(
+            "publish", [([self._key(k, "models")], (sha256, record)) for k in shards]
+        )
 
     def bury(self, consumer: str, entry: Entry, dead: bytes) -> None:
         """See WorkerBroker."""
@@ -313,9 +316,11 @@ class RedisBroker(RedisViews):
 
     def _lease(self, shard: int, owner: str, verb: str, epoch: int) -> Any:
         milliseconds = int(1000 * self.settings.lease_s)
-        return self._server.call(
+        answer = self._server.call(
             "lease", [self._key(shard, "writer")], owner, milliseconds, verb, epoch
         )
+        load_missing(self._server)  # also for those who may not, after a restart of the server
+        return answer
 
     def results(self, lease: Lease, after: str, *, block_s: float) -> list[ResultEntry]:
         """See WriterBroker."""

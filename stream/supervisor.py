@@ -10,7 +10,7 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from stream.service import say
@@ -29,6 +29,7 @@ class Child:
 
     name: str
     command: Sequence[str]
+    environment: Mapping[str, str]
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     deaths: int = 0
@@ -51,9 +52,11 @@ class Supervisor:
         self._children: list[Child] = []
         self._stopping = False
 
-    def add(self, name: str, command: Sequence[str]) -> Child:
-        """Start one more child."""
-        child = Child(name, list(command))
+    def add(
+        self, name: str, command: Sequence[str], environment: Mapping[str, str] | None = None
+    ) -> Child:
+        """Start one more child; ``environment`` is beside ours, and the place for its secrets."""
+        child = Child(name, list(command), environment or {})
         self._children.append(child)
         self._start(child)
         return child
@@ -61,6 +64,7 @@ class Supervisor:
     def _start(self, child: Child) -> None:
         child.process = subprocess.Popen(
             child.command,
+            env={**os.environ, **child.environment},
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,

@@ -1,0 +1,155 @@
+"""Who may do what on the server: one user a role, as lines of an ACL file.
+
+A script runs with the rights of whoever calls it, so a role needs each command that its scripts
+use, on the keys they use it on; what it may call is limited to its own scripts by their SHA-1.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+from stream.scripts import scripts, sha1
+from stream.settings import Settings
+
+EVERYBODY = ("ping", "info", "time", "client|setname")
+
+
+@dataclass(frozen=True)
+class Grant:
+    """Commands on some keys of every shard; ``access`` as the server writes it: ~, %R~ or %W~."""
+
+    access: str
+    keys: tuple[str, ...]
+    commands: tuple[str, ...]
+
+    def rule(self, shards: int) -> str:
+        """As a selector of the ACL."""
+        keys = [f"{self.access}{{es:{k}}}:{name}" for k in range(shards) for name in self.keys]
+        return _selector([*keys, *(f"+{command}" for command in self.commands)])
+
+
+@dataclass(frozen=True)
+class Role:
+    """What a user may do: call scripts, which need these keys, and commands on keys."""
+
+    scripts: tuple[str, ...] = ()
+    script_keys: tuple[str, ...] = ()
+    grants: tuple[Grant, ...] = ()
+    anywhere: tuple[str, ...] = ()
+
+
+def _grant(access: str, keys: str, commands: str) -> Grant:
+    return Grant(access, tuple(keys.split()), tuple(commands.split()))
+
+
+PRODUCER = Role(
+    scripts=("open_run", "push", "drop", "seal"),
+    script_keys=("run:*", "runs", "open", "frames:*", "bytes", "f:*"),
+    grants=(
+        _grant("~", "run:*", "exists hget hmget hset hsetnx hincrby"),
+        _grant("%W~", "runs open", "sadd"),
+        _grant("%W~", "frames:*", "xadd"),
+        _grant("~", "bytes", "hget hincrby"),
+        _grant("%W~", "f:*", "set del exists strlen persist"),
+    ),
+)
+WORKER = Role(
+    scripts=("complete", "hold", "leave", "put", "publish", "bury", "keep"),
+    script_keys=(
+        "frames:*",
+        "results",
+        "run:*",
+        "bytes",
+        "dead",
+        "models",
+        "workers",
+        "f:*",
+        "r:*",
+    ),
+    grants=(
+        _grant("~", "frames:*", "xreadgroup xgroup|create xgroup|delconsumer xautoclaim xclaim"),
+        _grant("~", "frames:*", "xpending xack xdel"),
+        _grant("%R~", "f:*", "mget"),
+        _grant("%W~", "f:*", "del"),
+        _grant("%W~", "r:*", "set del exists strlen persist"),
+        _grant("%W~", "results dead", "xadd"),
+        _grant("~", "run:* bytes", "hget hincrby"),
+        _grant("%W~", "models", "hexists hsetnx"),
+        _grant("%W~", "workers", "hset hdel"),
+    ),
+)
+WRITER = Role(
+    scripts=("lease", "commit", "adopt", "mark_run", "finish"),
+    script_keys=("writer", "results", "run:*", "bytes", "open", "f:*", "r:*"),
+    grants=(
+        _grant("~", "writer", "hget hmget hset"),
+        _grant("~", "results", "xread xdel"),
+        _grant("~", "run:*", "exists hget hmget hset hincrby"),
+        _grant("~", "bytes", "hincrby"),
+        _grant("~", "open", "smembers srem"),
+        _grant("%R~", "f:* r:*", "mget"),
+        _grant("%W~", "f:* r:*", "del"),
+        _grant("%R~", "models", "hget"),
+    ),
+    anywhere=("script|load", "script|exists"),  # on behalf of all: see scripts.py
+)
+VIEWER = Role(
+    grants=(
+        _grant("%R~", "run:* bytes writer", "hmget"),
+        _grant("%R~", "runs open", "smembers"),
+        _grant("%R~", "workers", "hvals"),
+        _grant("%R~", "frames:* results dead", "xlen"),
+        _grant("%R~", "frames:*", "xpending"),
+        _grant("%R~", "dead", "xrange"),
+        _grant("%R~", "results", "xread xinfo|stream"),
+        _grant("%R~", "models", "hget"),
+        _grant("%R~", "r:*", "mget"),
+    ),
+)
+OPERATOR = Role(
+    scripts=("*",),
+    script_keys=("*",),
+    grants=(_grant("~", "*", "@read @write @stream"),),
+    anywhere=("script|load", "script|exists", "acl|load", "acl|whoami", "acl|list", "client|list"),
+)
+ROLES = {
+    "producer": PRODUCER,
+    "worker": WORKER,
+    "writer": WRITER,
+    "viewer": VIEWER,
+    "operator": OPERATOR,
+}
+
+
+def acl_lines(passwords: Mapping[str, str], settings: Settings) -> Iterator[str]:
+    """The lines of an ACL file; ``passwords``: role -> password, of which only a hash is written.
+
+    Whoever does not log in as one of them may do nothing.
+    """
+    yield "user default off resetkeys resetchannels -@all"
+    for name, role in ROLES.items():
+        digest = hashlib.sha256(passwords[name].encode()).hexdigest()
+        yield f"user {name} on #{digest} {' '.join(_rules(role, settings.shards))}"
+
+
+def _rules(role: Role, shards: int) -> Iterator[str]:
+    yield "resetkeys resetchannels -@all"
+    yield from (f"+{command}" for command in (*EVERYBODY, *role.anywhere))
+    names = sorted(scripts()) if role.scripts == ("*",) else role.scripts
+    if names:
+        calls = tuple(f"evalsha|{sha1(scripts()[name])}" for name in names)
+        yield Grant("~", role.script_keys, calls).rule(shards)
+    if role is OPERATOR:  # categories hold much that is none of an operator's business
+        yield from (_without_danger(grant.rule(shards)) for grant in role.grants)
+    else:
+        yield from (grant.rule(shards) for grant in role.grants)
+
+
+def _without_danger(selector: str) -> str:
+    return selector.removesuffix(")") + " -@dangerous -@scripting -@admin)"
+
+
+def _selector(words: list[str]) -> str:
+    return f"({' '.join(words)})"
