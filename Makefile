@@ -1,12 +1,13 @@
 # make demo    install what is needed, predict a real trajectory live on an embedded server
 # make test    install what is needed, run the whole test suite
 # make check   what CI runs: format, lint, types, import contracts, tests
+# make audit   known vulnerabilities of what is installed here; by hand, needs PyPI
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PARTS := pyproject.toml constraints.txt $(wildcard xas/*.[ch]) stream/sources/_columns.c
 
-.PHONY: demo test check format lint clean
+.PHONY: audit demo test check format lint clean
 
 demo: .venv/.installed
 	$(BIN)/edgestream demo --out demo-out
@@ -22,6 +23,11 @@ lint: .venv/.developer
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+
+audit: .venv/.developer
+	$(PYTHON) -m venv .venv/audit
+	.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check 'pip-audit==2.9.0'
+	$(BIN)/python -m pip freeze --exclude-editable | .venv/audit/bin/pip-audit --no-deps --disable-pip --requirement /dev/stdin
 
 format: .venv/.developer
 	$(BIN)/ruff format .

@@ -29,6 +29,7 @@ STOP_TIMEOUT_S = 5.0
 # when the pipe on standard input ends, forward SIGTERM, and clean up: the parent may be dead; when
 # the server ends by itself, end
 _GUARD = """
+umask 077
 exec 3<&0
 private=$1
 shift
@@ -166,7 +167,7 @@ class EmbeddedServer:
         yield "bind 127.0.0.1"
         yield f"port {self.port}"
         yield f"unixsocket {self.socket}"
-        yield "unixsocketperm 700"
+        yield "unixsocketperm 600"
         yield f'dir "{self._data.resolve()}"'
         yield f"appendonly {'yes' if self._keeps_data else 'no'}"
         yield "appendfsync everysec"

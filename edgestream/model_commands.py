@@ -89,9 +89,9 @@ def models_put(
     from edgestream.models import open_store
     from edgestream.store_tables import say_put
     from edgestream.tables import print_json
-    from model_store.bundle import open_bundle
 
-    store, found = open_store(models), open_bundle(bundle)
+    store = open_store(models)
+    found = store.get(bundle)  # no network is run before its signature is known
     require_fit(found)
     version = store.put(bundle, who=who or operator())
     name = found.manifest.name
@@ -251,6 +251,38 @@ def models_verify(
     faults = [f for f in found if f.fault]
     if faults:
         raise Reject(f"{len(faults)} of {len(found)}: {faults[0].subject}: {faults[0].fault}")
+
+
+@models_app.command("sign")
+def models_sign(
+    bundle: Annotated[Path, typer.Argument(help="Folder with manifest, model and check input.")],
+    key: Annotated[Path, typer.Option(help="Ed25519 private key, PEM, without a passphrase.")],
+    as_json: AsJson = False,
+) -> None:
+    """Sign a bundle before it is put: you vouch for it. Needs the extra: edgestream[signing].
+
+    openssl genpkey -algorithm ed25519 -out me.key; openssl pkey -in me.key -pubout -out keys/me.pem
+
+    edgestream models sign new-bundle/ --key me.key; edgestream models put new-bundle/
+
+    Where $EDGESTREAM_MODEL_KEYS names the folder keys/, workers and commands refuse every model
+    that none of its keys has signed, but for those that come with edgestream.
+    """
+    from edgestream.tables import print_json
+    from model_store.signature import sign
+
+    require_fit(_opened(bundle))
+    signed = sign(bundle, key)
+    if as_json:
+        print_json({"name": signed.name, "signature": signed.signature})
+    else:
+        typer.echo(f"{signed.name} in {bundle} is signed")
+
+
+def _opened(folder: Path) -> Bundle:
+    from model_store.bundle import open_bundle
+
+    return open_bundle(folder)
 
 
 @models_app.command("gc")

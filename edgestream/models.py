@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from model_store.store import Store
 
 if TYPE_CHECKING:
+    from model_store.shelf import Shelf
     from workers.predictor import Predictor
 
 _URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)")
@@ -36,12 +37,22 @@ def open_store(place: Path | str | None = None) -> Store:
     named = str(place or user_place())
     url = _URL.fullmatch(named)
     if url and url[1] == "file":
-        return Store([Path("/", url[2])])
+        return _store(Path("/", url[2]))
     if url:
         from model_store.remote_shelf import RemoteShelf
 
-        return Store([RemoteShelf(f"{url[1]}://{url[2]}", cache_folder())])
-    return Store([Path(named)])
+        return _store(RemoteShelf(f"{url[1]}://{url[2]}", cache_folder()))
+    return _store(Path(named))
+
+
+def _store(place: Path | Shelf) -> Store:
+    """Only signed models where $EDGESTREAM_MODEL_KEYS names a folder of public keys."""
+    folder = os.environ.get("EDGESTREAM_MODEL_KEYS")
+    if not folder:
+        return Store([place])
+    from model_store.signature import TrustedKeys
+
+    return Store([place], require_signed=TrustedKeys(Path(folder)))
 
 
 @lru_cache(maxsize=4)

@@ -6,6 +6,7 @@ import hashlib
 import io
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,6 +16,9 @@ from model_store.manifest import CHECK, MODEL, Manifest
 from model_store.onnx_file import require_standalone
 from xas.errors import BadModel
 from xas.structure import Sites, StructureBatch
+
+if TYPE_CHECKING:
+    from model_store.signature import TrustedKeys
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,9 +84,14 @@ class Bundle:
 _REMEDY = "the bundle is damaged: put it into the store again, or reinstall edgestream"
 
 
-def open_bundle(folder: Path) -> Bundle:
-    """The bundle in a folder. Raises BadModel unless manifest and every file's hash agree."""
+def open_bundle(folder: Path, keys: TrustedKeys | None = None) -> Bundle:
+    """The bundle in a folder. Raises BadModel unless manifest and every file's hash agree.
+
+    With ``keys`` also unless one of them has signed the manifest, which is looked at first.
+    """
     bundle = Bundle(folder, manifests.read(folder))
+    if keys is not None:
+        keys.require_signed(bundle.manifest, str(folder))
     for name in bundle.manifest.files:
         _ = bundle.model() if name == MODEL else bundle.content(name)
     return bundle

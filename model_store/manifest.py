@@ -152,6 +152,8 @@ class Calibration(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Everything that is known of one version of one model; ``files``: name -> SHA-256.
 
+    ``signature`` is of all but itself and the version: see `signature.py`.
+
     A model trained here has training, quality and calibration; one of another program has an
     origin, and the others only where somebody wrote them down.
     """
@@ -170,6 +172,7 @@ class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     calibration: Calibration | None = None
     origin: Origin | None = None
     files: dict[str, str] = {}
+    signature: str = ""
 
     @property
     def reference(self) -> str:
@@ -190,7 +193,10 @@ class _Header(Struct):
 
 def encode(manifest: Manifest) -> bytes:
     """The JSON of a manifest, indented, ending in a newline."""
-    return msgspec.json.format(msgspec.json.encode(manifest), indent=1) + b"\n"
+    said = msgspec.to_builtins(manifest)
+    if not manifest.signature:
+        del said["signature"]  # what is not signed is as edgestream 0.1 wrote it
+    return msgspec.json.format(msgspec.json.encode(said), indent=1) + b"\n"
 
 
 def decode(data: bytes, where: str) -> Manifest:

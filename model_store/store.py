@@ -13,6 +13,7 @@ import os
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
@@ -25,6 +26,9 @@ from model_store.local_shelf import LocalShelf
 from model_store.manifest import MANIFEST, NAME, Manifest
 from model_store.shelf import Shelf, is_version
 from xas.errors import BadModel, UnknownModel
+
+if TYPE_CHECKING:
+    from model_store.signature import TrustedKeys
 
 BUILTIN = Path(__file__).parent / "builtin"
 _LOG = logging.getLogger("edgestream.models")
@@ -60,9 +64,14 @@ class Store:
         places: Iterable[Path | Shelf],
         *,
         builtin: bool = True,
+        require_signed: TrustedKeys | None = None,
         clock: Callable[[], float] = time.time,
     ) -> None:
-        """``builtin`` adds the models that come with edgestream as the last shelf."""
+        """``builtin`` adds the models that come with edgestream as the last shelf.
+
+        ``require_signed``: nothing is opened or put that none of these keys has signed, but for
+        the models that come with edgestream, which are as trusted as its code.
+        """
         found = [LocalShelf(Path(p)) if isinstance(p, str | Path) else p for p in places]
         self.shelves: tuple[Shelf, ...] = (
             *found,
@@ -70,6 +79,7 @@ class Store:
         )
         self.home = self.shelves[0]
         self.clock = clock
+        self._keys = require_signed
         self._opened: dict[str, Aliases] = {}
         self._resolved: dict[tuple[str, str], Resolved] = {}
 
@@ -83,7 +93,7 @@ class Store:
         """
         text = str(reference)
         if (Path(text) / MANIFEST).is_file():
-            return open_bundle(Path(text))
+            return open_bundle(Path(text), self._keys)
         if isinstance(reference, Path) or os.sep in text:
             raise UnknownModel(f"{text}: no bundle here (no {MANIFEST} in this folder)")
         name, _, which = text.partition("@")
@@ -144,7 +154,7 @@ class Store:
         All of it or nothing, and no alias moves: what workers run stays what it is. Raises
         BadModel for a bundle that is damaged and StorageFailed where it cannot be written.
         """
-        bundle = open_bundle(folder)
+        bundle = open_bundle(folder, self._keys)
         name = bundle.manifest.name
         files = {file: bundle.content(file) for file in bundle.manifest.files}
         aliases = self._aliases(name)
@@ -214,7 +224,8 @@ class Store:
         if shelf is None:  # somebody removed it a moment ago
             raise self.of(name).unknown(str(version))
         folder = shelf.folder(name, version)
-        bundle = open_bundle(folder)
+        ours = folder.parent.parent == BUILTIN
+        bundle = open_bundle(folder, None if ours else self._keys)
         if (bundle.manifest.name, bundle.manifest.version) != (name, version):
             raise BadModel(
                 f"{shelf.where}/{name}/{version}: the manifest says {bundle.reference}; "
