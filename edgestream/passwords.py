@@ -6,12 +6,18 @@ Everybody on a machine can read the command lines of its processes.
 from __future__ import annotations
 
 import os
-import re
 import secrets
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
-from stream.url_secrets import has_password, require_readable, shown, with_password
+from stream.url_secrets import (
+    has_password,
+    password_asked,
+    require_readable,
+    shown,
+    with_password,
+    without,
+)
 from xas.errors import Reject
 
 FILE_VARIABLE = "EDGESTREAM_REDIS_PASSWORD_FILE"
@@ -50,7 +56,9 @@ def complete_url(url: str) -> str:
     """
     require_readable(url)
     named = parse_qs(urlsplit(url).query).get("password_file", [])
-    bare = re.sub(r"(?<=[?&])password_file=[^&]*&?", "", url).rstrip("?&")
+    bare = without(url, "password_file")
+    if asked := password_asked(bare):
+        return with_password(bare, asked)
     path = named[0] if named else os.environ.get(FILE_VARIABLE, "")
     if not path or has_password(bare):
         return bare

@@ -11,7 +11,12 @@ from xas.errors import Reject
 def shown(url: str) -> str:
     """For everything that people or logs see: no login, no password."""
     bare = re.sub(r"//.*@", "//", url)
-    return re.sub(r"(?<=[?&])(username|password)=[^&]*&?", "", bare).rstrip("?&")
+    return without(bare, "username|password")
+
+
+def without(url: str, names: str) -> str:
+    """The URL without some words of its query, which are a regular expression."""
+    return re.sub(rf"(?<=[?&])({names})=[^&]*&?", "", url).rstrip("?&")
 
 
 def require_readable(url: str) -> None:
@@ -35,8 +40,24 @@ def has_password(url: str) -> bool:
 
 
 def with_password(url: str, password: str) -> str:
-    """The URL with a password for the user that it names, or for the default user."""
-    parts = urlsplit(url)
-    user, at, host = parts.netloc.rpartition("@")
-    login = f"{user.partition(':')[0] if at else ''}:{quote(password, safe='')}"
-    return urlunsplit(parts._replace(netloc=f"{login}@{host}"))
+    """The URL with a password for the user that it names, or for the default user.
+
+    The login stands in front then, where everything that shows a URL leaves it out.
+    """
+    parts = urlsplit(without(url, "username|password"))
+    login, _, host = parts.netloc.rpartition("@")
+    user = login.partition(":")[0] or _quoted(_asked(url, "username"))
+    return urlunsplit(parts._replace(netloc=f"{user}:{_quoted(password)}@{host}"))
+
+
+def password_asked(url: str) -> str:
+    """The password in the query; empty: there is none."""
+    return _asked(url, "password")
+
+
+def _asked(url: str, name: str) -> str:
+    return parse_qs(urlsplit(url).query).get(name, [""])[0]
+
+
+def _quoted(word: str) -> str:
+    return quote(word, safe="")

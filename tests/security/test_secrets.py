@@ -130,10 +130,10 @@ def test_a_client_needs_a_certificate_of_our_authority(fortress: Fortress) -> No
 def listening(pids: list[int]) -> Iterator[str]:
     """Local addresses, in hexadecimal, on which processes listen for TCP."""
     sockets = {
-        os.readlink(fd)
+        str(fd.readlink())
         for pid in pids
         for fd in Path(f"/proc/{pid}/fd").iterdir()
-        if fd.is_symlink() and os.path.lexists(fd)
+        if fd.is_symlink()
     }
     for table in ("tcp", "tcp6"):
         for line in Path(f"/proc/net/{table}").read_text().splitlines()[1:]:
