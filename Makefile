@@ -27,7 +27,7 @@ lint: .venv/.developer
 audit: .venv/.developer
 	$(PYTHON) -m venv .venv/audit
 	.venv/audit/bin/python -m pip install --quiet --disable-pip-version-check 'pip-audit==2.9.0'
-	$(BIN)/python -m pip freeze --exclude-editable | .venv/audit/bin/pip-audit --no-deps --disable-pip --requirement /dev/stdin
+	$(BIN)/python -m pip freeze --exclude-editable | .venv/audit/bin/pip-audit --strict --no-deps --disable-pip --requirement /dev/stdin
 
 format: .venv/.developer
 	$(BIN)/ruff format .
