@@ -11,6 +11,7 @@ import typer
 
 from edgestream.import_command import import_app
 from edgestream.options import AsJson, Models
+from edgestream.shadow_command import models_shadow
 from xas.errors import Reject
 
 if TYPE_CHECKING:
@@ -29,6 +30,7 @@ models_app = typer.Typer(
     "edgestream models rollback fe-k            as it was before",
 )
 models_app.add_typer(import_app, name="import", no_args_is_help=True)
+models_app.command("shadow")(models_shadow)
 
 Name = Annotated[str, typer.Argument(help="NAME of a model.")]
 Why = Annotated[str, typer.Option("--why", help="The reason, kept in the history.")]
@@ -111,6 +113,10 @@ def models_promote(
         int | None,
         typer.Option(help="Refuse unless the alias stands for this version until now."),
     ] = None,
+    share: Annotated[
+        str | None,
+        typer.Option(help="Part of the frames that a challenger predicts, e.g. 10%."),
+    ] = None,
     who: Who = None,
     models: Models = None,
     as_json: AsJson = False,
@@ -119,14 +125,18 @@ def models_promote(
 
     edgestream models promote fe-k@4 --why 'better on the 2026 labels'
 
-    edgestream models promote fe-k@5 --as challenger
+    edgestream models promote fe-k@5 --as challenger --share 10%
+
+    edgestream models promote fe-k@5 --as shadow         predicts beside it, and is compared
 
     edgestream models promote fe-k@challenger            the challenger won
 
     Of two operators at once one wins; the other is told who, and nothing of theirs happens.
     """
     from edgestream.models import open_store
+    from edgestream.quantities import part
 
+    taken = None if share is None else part(share)
     name, _, which = reference.partition("@")
     if not which:
         raise Reject(f"{reference}: which version of it? e.g. {reference}@2")
@@ -134,13 +144,10 @@ def models_promote(
     bundle = store.get(reference)
     require_fit(bundle)
     version = bundle.manifest.version
-    tell(
-        store.promote(name, version, alias, who=who or operator(), why=why, expect=expect),
-        store,
-        name,
-        alias,
-        as_json,
+    entry = store.promote(
+        name, version, alias, who=who or operator(), why=why, expect=expect, share=taken
     )
+    tell(entry, store, name, alias, as_json)
 
 
 @models_app.command("rollback")

@@ -48,3 +48,12 @@ def element_or_none(absorber: str | None) -> str | None:
     if absorber is None or atom_indices(absorber) is not None:
         return None
     return element_symbol(atomic_number(absorber))
+
+
+def part(text: str) -> float:
+    """10% or 0.1 as a number from 0 to 1."""
+    found = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*(%?)\s*", text)
+    value = float(found[1]) / (100.0 if found[2] else 1.0) if found else -1.0
+    if not 0.0 <= value <= 1.0:
+        raise Reject(f"--share {text!r}: write a part of the frames, e.g. 10%")
+    return value

@@ -9,6 +9,7 @@ from stream.broker import RunState, ShardState, WorkerState
 from stream.redis_broker import RedisBroker
 from stream.settings import Settings
 from stream.url_secrets import shown
+from stream.shadows import ShadowDifference
 
 RATE_WINDOW_S = 0.5
 
@@ -24,6 +25,7 @@ class Status:
     runs: list[RunState]
     workers: list[WorkerState]
     shards: list[ShardState]
+    shadows: list[ShadowDifference]
     pushed_per_s: float
     written_per_s: float
     backlog: int
@@ -39,6 +41,7 @@ def look(url: str, settings: Settings) -> Status:
         time.sleep(RATE_WINDOW_S)
     runs, seconds = broker.runs(), max(time.monotonic() - started, 1e-3)
     workers, shards = broker.workers(), broker.shards()
+    shadows = [ShadowDifference.of(count) for count in broker.shadows()]
     broker.close()
     return Status(
         server=shown(url),
@@ -46,6 +49,7 @@ def look(url: str, settings: Settings) -> Status:
         runs=runs,
         workers=workers,
         shards=shards,
+        shadows=shadows,
         pushed_per_s=(_sum(runs, "next_index") - _sum(before, "next_index")) / seconds,
         written_per_s=(_sum(runs, "watermark") - _sum(before, "watermark")) / seconds,
         backlog=sum(_backlog(run) for run in runs),
@@ -75,7 +79,11 @@ def trouble(
         for s in shards
         if not s.writer_alive and (unfinished or s.results)
     ]
-    found += [f"worker {w.name} stopped: {w.problem}" for w in workers if w.problem]
+    found += [
+        f"worker {w.name}{' stopped' if w.stopped else ''}: {w.problem}"
+        for w in workers
+        if w.problem
+    ]
     for run in runs:
         if run.refusal:
             found.append(f"run {run.run!r} is refused by the writer: {run.refusal}")

@@ -10,6 +10,7 @@ from model_store.comparison import Answers, Comparison, Difference, Judgement
 from model_store.garbage import Garbage
 from model_store.history import Entry
 from model_store.verification import Finding
+from stream.shadows import ShadowDifference
 
 MAX_VALUE = 60
 
@@ -95,6 +96,32 @@ def print_comparison(found: Comparison) -> None:
     columns = ["predictions on the check input of", "sites", "median |a-b| %", "largest"]
     columns += ["at eV", "|a-b| / sd of a", "novelty a", "b"]
     print_table(columns, [_answers(answers) for answers in found.answers])
+
+
+def print_shadows(name: str, found: Sequence[ShadowDifference]) -> None:
+    """``models shadow``."""
+    if not found:
+        _say(
+            f"{name}: nothing was compared; a shadow is set with: "
+            f"edgestream models promote {name}@VERSION --as shadow"
+        )
+        return
+    rows = [
+        [
+            each.run or "(others)",
+            each.served,
+            each.shadow,
+            str(each.frames),
+            str(each.sites),
+            "-" if each.median_percent is None else f"{each.median_percent:.2g}",
+            "-" if each.max_percent is None else f"{each.max_percent:.2g}",
+            str(each.skipped),
+            str(each.failed),
+        ]
+        for each in found
+    ]
+    columns = ["run", "served by", "shadow", "frames", "sites", "median %", "largest %"]
+    print_table([*columns, "skipped", "failed"], rows)
 
 
 def _difference(difference: Difference) -> list[str]:

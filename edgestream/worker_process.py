@@ -7,14 +7,16 @@ import sys
 from pathlib import Path
 
 from edgestream.attendance import connected, stop_signal
-from edgestream.models import load_predictor
+from edgestream.models import load_predictor, open_store
 from stream.service import say
 from stream.settings import Settings
 from stream.url_secrets import shown
 from workers.batcher import Batch, Job
 from workers.blame import predict_batch
+from workers.catalogue import Choice, StoreCatalogue
 from workers.isolation import IsolatedPredictor, serve_isolated
 from workers.outcome import Outcome
+from workers.serving import Serving
 from workers.worker import Worker
 
 
@@ -35,7 +37,7 @@ def run_worker(
         child += ["--models", str(models)]
     worker = Worker(
         broker,
-        lambda reference: load_predictor(reference, models, device),
+        lambda: StoreCatalogue(open_store(models), device),
         isolation=IsolatedPredictor(child),
         name=name,
         device=device,
@@ -50,9 +52,10 @@ def run_isolated(*, device: str, models: Path | None) -> None:
     """The child in which a worker tries suspicious frames: frames in, results out."""
 
     def predict(job: Job) -> Outcome:
-        predictor = load_predictor(job.block.model, models, device)
-        batch = Batch(model=job.block.model, absorber=job.block.absorber, jobs=[job])
-        return predict_batch(batch, predictor, lambda: None)
+        fixed = job.block.model  # the worker says which version
+        serving = Serving(Choice(champion=fixed), load_predictor(fixed, models, device))
+        batch = Batch(model=fixed, absorber=job.block.absorber, jobs=[job])
+        return predict_batch(batch, serving, lambda: None)
 
     # whatever a library prints must not end up among the answers
     with os.fdopen(os.dup(sys.stdout.fileno()), "wb") as answers:

@@ -11,7 +11,7 @@ from model_store.history import MAX_TRAIL, Entry, History
 from model_store.manifest import NAME
 from xas.errors import AliasMoved, Reject, UnknownModel
 
-CHAMPION = "champion"
+CHAMPION, CHALLENGER, SHADOW = "champion", "challenger", "shadow"
 
 
 class Aliases:
@@ -37,9 +37,17 @@ class Aliases:
         return found
 
     def promote(
-        self, version: int, alias: str, who: str, why: str, expect: int | None = None
+        self,
+        version: int,
+        alias: str,
+        who: str,
+        why: str,
+        expect: int | None = None,
+        share: float | None = None,
     ) -> Entry:
         """Let an alias stand for a version; see `Store.promote`."""
+        if share is not None and (alias != CHALLENGER or not 0.0 <= share <= 1.0):
+            raise Reject(f"a share of {share:g} for {alias}: only a challenger takes one, 0 to 1")
         if not NAME.fullmatch(alias) or alias.isdigit():
             raise Reject(f"{alias!r} is no name of an alias (letters, digits, . _ - up to 64)")
         expected = self.now().get(alias) if expect is None else expect
@@ -48,10 +56,14 @@ class Aliases:
             now = self._require_unmoved(alias, expected, last)
             self._require_version(version, last)
             trail = last.trails.get(alias, () if now is None else (now,))
-            if alias in last.trails and now == version:
+            same_share = share is None or share == last.shares.get(alias, 0.0)
+            if alias in last.trails and now == version and same_share:
                 return None
             after = trail if trail[-1:] == (version,) else (*trail, version)
-            return self._moved(last, "promote", alias, now, after, who, why)
+            entry = self._moved(last, "promote", alias, now, after, who, why)
+            if share is None:
+                return entry
+            return msgspec.structs.replace(entry, shares=entry.shares | {alias: share})
 
         return self.history.append(decide)
 
@@ -165,6 +177,7 @@ class Aliases:
             why=why,
             trails=trails | ({alias: trail[-MAX_TRAIL:]} if trail else {}),
             removed=last.removed,
+            shares={k: v for k, v in last.shares.items() if k != alias or trail},
         )
 
 

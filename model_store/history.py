@@ -28,6 +28,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     when     UTC, ISO 8601
     trails   alias -> versions that it has stood for; it stands for the last, a rollback goes back
              by one
+    shares   alias -> the part of the frames, 0 to 1, that its version takes from the champion
     removed  versions that were removed; their numbers are never used again
     nonce    tells this entry from one of the same words
     """
@@ -42,6 +43,7 @@ class Entry(Struct, frozen=True, kw_only=True):
     why: str = ""
     trails: dict[str, tuple[int, ...]] = {}
     removed: tuple[int, ...] = ()
+    shares: dict[str, float] = {}
     nonce: str = msgspec.field(default_factory=lambda: uuid.uuid4().hex)
 
     def version(self, alias: str) -> int | None:

@@ -38,6 +38,7 @@ class Resolved(Struct, frozen=True):
     """What an alias or a number stands for.
 
     token  changes with every move of an alias of this model
+    share  of the frames, 0 to 1, that it takes from the champion
     stale  why this is what was known last, and not what the store says now; empty: it is
     """
 
@@ -46,6 +47,7 @@ class Resolved(Struct, frozen=True):
     version: int
     token: str
     stale: str = ""
+    share: float = 0.0
 
     @property
     def reference(self) -> str:
@@ -177,13 +179,17 @@ class Store:
         who: str = "",
         why: str = "",
         expect: int | None = None,
+        share: float | None = None,
     ) -> Entry:
         """Let an alias stand for a version. Raises AliasMoved where somebody else was faster.
+
+        ``share``: the part of the frames, 0 to 1, that a challenger takes from the champion; None:
+        as before.
 
         ``expect``: the version that it must stand for until then; None: the one it has when this
         is called. Raises UnknownModel where there is no such version.
         """
-        return self.of(name).promote(version, alias, who, why, expect)
+        return self.of(name).promote(version, alias, who, why, expect, share)
 
     def rollback(self, name: str, alias: str = CHAMPION, *, who: str = "", why: str = "") -> Entry:
         """Let an alias stand for what it stood for before; again: one further back.
@@ -217,7 +223,8 @@ class Store:
             raise aliases.unknown(which)
         if version not in self.versions(name):
             raise aliases.unknown(which, None if is_version(which) else version)
-        return Resolved(name, which, version, str(entry.number), stale)
+        share = entry.shares.get(which, 0.0)
+        return Resolved(name, which, version, str(entry.number), stale, share)
 
     def _open(self, name: str, version: int) -> Bundle:
         shelf = next((s for s in self.shelves if version in s.versions(name)), None)

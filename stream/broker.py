@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from stream.messages import RunSpec
+from stream.shadows import ShadowCount
 
 PRIORITIES = ("live", "bulk")
 ENOUGH_BYTES = 2**20
@@ -128,7 +129,7 @@ class RunState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerState:
-    """A worker's last word about itself."""
+    """A worker's last word about itself; ``problem``: why it ``stopped``, or what it works with."""
 
     name: str
     host: str
@@ -141,6 +142,7 @@ class WorkerState:
     busy_s: float
     seen_at: float
     problem: str = ""
+    stopped: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -228,6 +230,15 @@ class WorkerBroker(Protocol):
     def publish_model(self, sha256: str, record: bytes) -> None:
         """Make a model known to the writers of all shards."""
 
+    def begin_run(self, run: str, sha256: str) -> bytes | None:
+        """The record of the model that the run began with; where it has none, this one.
+
+        ``sha256`` is published already. None where the run is not known.
+        """
+
+    def count_shadow(self, count: ShadowCount) -> None:
+        """Add to what is known of a shadow; kept for 30 days after the last."""
+
     def bury(self, consumer: str, entry: Entry, dead: bytes) -> None:
         """Dead-letter an entry that belongs to no run.
 
@@ -311,6 +322,9 @@ class ViewerBroker(Protocol):
 
     def workers(self) -> list[WorkerState]:
         """Workers that gave a sign of life of late."""
+
+    def shadows(self) -> list[ShadowCount]:
+        """What is known of shadows, by run, model and shadow."""
 
     def shards(self) -> list[ShardState]:
         """Counts of every shard."""

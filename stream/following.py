@@ -26,7 +26,8 @@ class Arrived:
     status u1 (n_frames,), 1 predicted, 2 dead-lettered; t_pushed f8 (n_frames,) and t_predicted:
     seconds since 1970, by the producer's and the worker's clock, NaN where unknown; energy f8
     (n_energy,) eV; frame_index i8, atom_index i4 (n_sites,); intensity, errors f4 (n_sites,
-    n_energy); novelty f4 (n_sites,). ``model`` is the SHA-256 of the bundle.
+    n_energy); novelty f4 (n_sites,). ``model`` is the SHA-256 of the
+    manifest of the bundle.
     """
 
     run: str

@@ -39,6 +39,7 @@ from stream.refusals import (
     refuse_unknown,
 )
 from stream.settings import Settings
+from stream.shadows import ShadowCount
 from xas.errors import Fenced, Stop
 
 
@@ -53,6 +54,7 @@ class MemoryBroker:
         self._ids = count(1)
         self._shards = [Shard() for _ in range(self.settings.shards)]
         self._workers: dict[str, WorkerState] = {}
+        self._shadows: dict[tuple[str, str, str], ShadowCount] = {}
 
     def close(self) -> None:
         """Nothing to let go of."""
@@ -288,6 +290,19 @@ class MemoryBroker:
         for shard in self._shards:
             shard.models.setdefault(sha256, record)
 
+    def begin_run(self, run: str, sha256: str) -> bytes | None:
+        """See WorkerBroker."""
+        shard = self._shard_of(run)
+        if run in shard.runs:
+            return shard.models.get(shard.began.setdefault(run, sha256))
+        return None
+
+    def count_shadow(self, count: ShadowCount) -> None:
+        """See WorkerBroker."""
+        key = (count.run, count.served, count.shadow)
+        known = self._shadows.get(key)
+        self._shadows[key] = known.plus(count) if known else count
+
     def bury(self, consumer: str, entry: Entry, dead: bytes) -> None:
         """See WorkerBroker."""
         del consumer
@@ -423,6 +438,10 @@ class MemoryBroker:
         """See ViewerBroker."""
         silence = self.settings.worker_silence_s
         return [w for w in self._workers.values() if self._clock() - w.seen_at < silence]
+
+    def shadows(self) -> list[ShadowCount]:
+        """See ViewerBroker."""
+        return [self._shadows[key] for key in sorted(self._shadows)]
 
     def shards(self) -> list[ShardState]:
         """See ViewerBroker."""

@@ -40,6 +40,7 @@ class Shard:
     runs: dict[str, RunState] = field(default_factory=dict)
     held: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PRIORITIES, 0))
     models: dict[str, bytes] = field(default_factory=dict)
+    began: dict[str, str] = field(default_factory=dict)
     last_result: str = "0"
     owner: str = ""
     epoch: int = 0

@@ -249,8 +249,10 @@ class ResultBlock(msgspec.Struct, frozen=True, kw_only=True):
 
     status u1 (n,); t_pushed f8 (n,) seconds since 1970; site_frame, site_atom i4 (n_sites,), frames
     counted within the block and rising; intensity, errors f4 (n_sites, n_energy); novelty f4
-    (n_sites,). ``model`` is the SHA-256 of the bundle that predicted, empty where none did. The
-    frames themselves stay where the producer put them; ``ours`` says whether they can be read.
+    (n_sites,). ``model`` names the record of the bundle that predicted (the SHA-256 of its
+    manifest), empty where none did; ``challenger`` the one that predicted the frames of ``taken``
+    b1 (n,) instead. The frames themselves stay where the producer put them; ``ours`` says whether
+    they can be read.
     """
 
     run: str
@@ -267,6 +269,8 @@ class ResultBlock(msgspec.Struct, frozen=True, kw_only=True):
     errors: Array
     novelty: Array
     reasons: dict[int, str]
+    challenger: str = ""
+    taken: Array | None = None
 
 
 class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
@@ -295,3 +299,8 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     descriptor: str
     provider: str
     energy: Array
+
+    @property
+    def output(self) -> tuple[str, str, bytes]:
+        """Element, edge and energy grid: what all models of one run have in common."""
+        return self.element, self.edge, bytes(self.energy.data)

@@ -12,6 +12,7 @@ can spread the shards:
     {es:K}:models                      records of models, by SHA-256
     {es:K}:writer                      the writer's lease
     {es:K}:workers                     workers' last words (shard 0 only)
+    {es:K}:shadows                     how far shadows are from what was served (shard 0 only)
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ from stream.refusals import check_priority, refuse_crowd
 from stream.scripts import load_missing
 from stream.server_connections import Line, NoSuchGroup, Word
 from stream.settings import Settings
+from stream.shadows import ShadowCount
 from xas.errors import Fenced
 
 LIVE_READS = 100  # without a live frame, after which bulk is read in whole batches again
@@ -63,6 +65,8 @@ CLAIMED_ENTRIES = 16
 MAX_ENTRIES = 256  # of one read, and of one completion
 RESULT_BYTES = 2**24  # of one read by the writer, but always one entry
 LETTERS_KEY, RESULT_KEY = 4, 6  # of a completion's keys
+SHADOWS_KEPT = 4096  # counts of so many runs; further ones are added up under no name
+SHADOW_S = 30 * 86400
 AHEAD_S = 60  # what came ahead of a script that never ran is forgotten after this
 
 
@@ -273,6 +277,18 @@ class RedisBroker(RedisViews):
         self._server.calls(
             "publish", [([self._key(k, "models")], (sha256, record)) for k in shards]
         )
+
+    def begin_run(self, run: str, sha256: str) -> bytes | None:
+        """See WorkerBroker."""
+        answer: bytes | None = self._server.call("begin_run", self._keys_of(run, "models"), sha256)
+        return answer
+
+    def count_shadow(self, count: ShadowCount) -> None:
+        """See WorkerBroker."""
+        fields = [f"{run} {count.served} {count.shadow}" for run in (count.run, "")]
+        packed = msgspec.json.encode(count)
+        words = (fields[0], packed, fields[1], SHADOWS_KEPT, SHADOW_S)
+        self._server.call("count_shadow", [self._key(0, "shadows")], *words)
 
     def bury(self, consumer: str, entry: Entry, dead: bytes) -> None:
         """See WorkerBroker."""

@@ -13,6 +13,7 @@ from stream.redis_answers import GROUP, RUN_FIELDS, as_dict, result_from, run_st
 from stream.redis_connection import RedisConnection
 from stream.server_connections import NoSuchGroup, Word
 from stream.settings import Settings
+from stream.shadows import ShadowCount
 
 RESULT_ENTRIES = 128
 
@@ -77,6 +78,12 @@ class RedisViews:
         states = [msgspec.convert(msgspec.msgpack.decode(v), WorkerState) for v in answer]
         alive = [w for w in states if now - w.seen_at < self.settings.worker_silence_s]
         return sorted(alive, key=lambda w: w.name)
+
+    def shadows(self) -> list[ShadowCount]:
+        """See ViewerBroker."""
+        answer = self._server.command("HVALS", self._key(0, "shadows"))
+        found = [msgspec.json.decode(v, type=ShadowCount) for v in answer]
+        return sorted(found, key=lambda c: (c.run, c.served, c.shadow))
 
     def shards(self) -> list[ShardState]:
         """See ViewerBroker."""

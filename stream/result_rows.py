@@ -24,7 +24,7 @@ EDGE_STEP_METHOD = (
 
 
 Answer = tuple[ResultBlock, Sequence[bytes]]  # with the blocks of frames, as they were pushed
-Models = Mapping[str, tuple[int, NDArray[np.float64]]]  # by SHA-256: index in the run, energies
+Models = Mapping[str, tuple[int, NDArray[np.float64]]]  # by name: index in the run, energies
 
 
 def rows_of(
@@ -49,7 +49,7 @@ def rows_of(
     status = _join([r.status for r in results], "|u1", counts)
     predicted = status != DEAD_LETTERED
     mean = _frame_means(intensity, frame, n)
-    used = [models.get(r.model, (-1, energy))[0] for r in results]
+    used = _model_indices(results, counts, models)
     novelty = _join([r.novelty for r in results], "<f4", sites)
     return Rows(
         first_index=first,
@@ -58,7 +58,7 @@ def rows_of(
         errors=_frame_means(errors, frame, n),
         edge_step=_edge_steps(energy, mean, predicted),
         novelty=_frame_maxima(novelty, frame, n),
-        model_index=np.where(predicted, np.repeat(used, counts), -1).astype(np.int16),
+        model_index=np.where(predicted, used, -1).astype(np.int16),
         t_predicted=np.repeat([r.t_predicted for r in results], counts),
         site_frame=frame + first,
         site_atom=_join([r.site_atom for r in results], "<i4", sites),
@@ -109,6 +109,22 @@ def _spectra(
     if len(parts) == 1:
         return parts[0]
     return np.concatenate([np.zeros((0, len(energy)), dtype=np.float32), *parts])
+
+
+def _model_indices(
+    results: Sequence[ResultBlock], counts: Sequence[int], models: Models
+) -> NDArray[np.int64]:
+    """The index of the model of every frame; -1 where none predicted."""
+
+    def index(sha: str) -> int:
+        return models[sha][0] if sha in models else -1
+
+    used = np.repeat([index(r.model) for r in results], counts)
+    ends = np.cumsum(counts)
+    for result, n, end in zip(results, counts, ends, strict=True):
+        if result.taken is not None:
+            used[end - n : end][result.taken.view("|b1", n)] = index(result.challenger)
+    return used
 
 
 def _edge_steps(

@@ -150,13 +150,14 @@ class RunWriter:
 
     def _know_energies(self, results: list[ResultBlock]) -> None:
         """Learn the models of these results; the first of all opens the folder."""
-        for sha in dict.fromkeys(r.model for r in results if r.model):
-            if sha in self._energies:
+        named = (sha for r in results for sha in (r.model, r.challenger))
+        for sha in dict.fromkeys(named):
+            if not sha or sha in self._energies:
                 continue
             record = self._record(sha)
             self._open_folder(record)
             assert self._folder is not None
-            index = self._folder.add_model(record.name, str(record.version), sha)
+            index = self._folder.add_model(record.name, str(record.version), record.sha256)
             self._energies[sha] = (index, record.energy.view("<f8", -1))
 
     def _record(self, sha: str) -> ModelRecord:

@@ -15,6 +15,7 @@ class Settings:
     batch_atoms         a batch is full when it holds so many atoms
     block_atoms         a producer cuts its frames into entries of at most so many atoms
     commit_interval_s   how long the writer gathers rows before it makes them durable
+    alias_look_s        how often a worker asks whether an alias has moved
     segment_grace_s     how long superseded segments stay for readers that still have them open
     spool_bytes         a producer's spool holds at most so much, then its policy applies
     spool_sync_s        frames accepted in so long may be lost by a power cut at the producer
@@ -28,6 +29,7 @@ class Settings:
     block_atoms: int = 16_384
     commit_interval_s: float = 0.2
     segment_grace_s: float = 60.0
+    alias_look_s: float = 0.5
     worker_silence_s: float = 15.0
     spool_bytes: int = 4 * 2**30
     spool_sync_s: float = 1.0

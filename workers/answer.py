@@ -57,7 +57,7 @@ class Answer:
             result=encode(self.outcome.result(first.run, first.first, t_pushed, now)),
             dead=self._dead_letters(worker, now) if self.outcome.failures else (),
             n_dead=len(self.outcome.failures),
-            model=self.outcome.model,
+            model=self.outcome.identity,
         )
 
     def _dead_letters(self, worker: str, now: float) -> list[bytes]:

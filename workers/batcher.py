@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from types import MappingProxyType
+
+import msgspec
 
 from stream.broker import Entry
 from stream.codec import decode
@@ -40,6 +43,10 @@ class Job:
     def is_explicit(self) -> bool:
         """Whether the producer named the absorbers; else they are all of the model's element."""
         return self.block.site_frame is not None and self.block.site_atom is not None
+
+    def with_model(self, model: str) -> Job:
+        """The same frames, for another reference."""
+        return Job(entry=self.entry, block=msgspec.structs.replace(self.block, model=model))
 
     def frames(self) -> Iterator[Job]:
         """Each frame as a job of its own."""
@@ -92,14 +99,21 @@ def _follows(entry: Entry, other: Entry) -> bool:
     return reached == (entry.stream, entry.run, entry.again, entry.first)
 
 
-def batches(jobs: Sequence[Job], max_atoms: int) -> list[Batch]:
+def batches(
+    jobs: Sequence[Job],
+    max_atoms: int,
+    references: Mapping[tuple[str, str], str] = MappingProxyType({}),
+) -> list[Batch]:
     """Jobs split by model, by absorber, and by whether their sites are explicit.
 
+    ``references``: (run, model) -> by which reference to predict instead.
     A batch of more than one job has at most ``max_atoms`` atoms: one read may bring many blocks.
     """
     groups: dict[tuple[str, str | None, bool], list[Job]] = {}
     for job in jobs:
-        key = (job.block.model, job.block.absorber, job.is_explicit)
+        asked_for = job.block.model
+        model = references.get((job.block.run, asked_for), asked_for)
+        key = (model, job.block.absorber, job.is_explicit)
         groups.setdefault(key, []).append(job)
     return [
         Batch(model=model, absorber=absorber, jobs=part)

@@ -15,39 +15,34 @@ from workers.batcher import Batch, Job
 from workers.isolation import ChildFailed, IsolatedPredictor
 from workers.outcome import Failure, Outcome
 from workers.predictor import Predictor
+from workers.serving import Serving
 from xas.errors import Stop, WorkerUnfit
 from xas.structure import Sites
 
 ATTEMPTS = 2
 
 
-def predict_batch(batch: Batch, predictor: Predictor, beat: Callable[[], None]) -> Outcome:
+def predict_batch(batch: Batch, serving: Serving, beat: Callable[[], None]) -> Outcome:
     """What became of the batch's frames. ``beat`` is called before each attempt."""
     beat()
     try:
-        return _predict(batch, predictor)
+        return serving.predict(batch)
     except Stop:
         raise
     except Exception:  # noqa: BLE001 - whatever a frame may raise, it is caught and named
         if batch.n_frames == 1:
             beat()
-            return _last_chance(batch, predictor)
-    return Outcome.join([predict_batch(half, predictor, beat) for half in batch.halves()])
+            return _last_chance(batch, serving)
+    return Outcome.join([predict_batch(half, serving, beat) for half in batch.halves()])
 
 
-def _predict(batch: Batch, predictor: Predictor) -> Outcome:
-    structures, sites = batch.joined
-    prediction = predictor.predict(structures, sites, batch.absorber)
-    return Outcome.of(prediction, len(structures), predictor.bundle.sha256)
-
-
-def _last_chance(batch: Batch, predictor: Predictor) -> Outcome:
+def _last_chance(batch: Batch, serving: Serving) -> Outcome:
     try:
-        return _predict(batch, predictor)
+        return serving.predict(batch)
     except Stop:
         raise
     except Exception as error:  # noqa: BLE001 - as above
-        predictor.check()
+        serving.champion.check()
         return Outcome.failed(1, _failure(error))
 
 
@@ -56,28 +51,31 @@ def _failure(error: Exception) -> Failure:
 
 
 def predict_alone(
-    job: Job, isolated: IsolatedPredictor, predictor: Predictor, beat: Callable[[], None]
+    job: Job, isolated: IsolatedPredictor, serving: Serving, beat: Callable[[], None]
 ) -> Outcome:
     """An entry that somebody failed on before: frame by frame in a child process."""
-    return Outcome.join([_frame_alone(frame, isolated, predictor, beat) for frame in job.frames()])
+    return Outcome.join([_frame_alone(frame, isolated, serving, beat) for frame in job.frames()])
 
 
 def _frame_alone(
-    frame: Job, isolated: IsolatedPredictor, predictor: Predictor, beat: Callable[[], None]
+    frame: Job, isolated: IsolatedPredictor, serving: Serving, beat: Callable[[], None]
 ) -> Outcome:
+    fixed, predictor = serving.alone(frame)
+    frame = frame.with_model(fixed)  # the child must not ask the store what an alias stands for
     for attempt in range(ATTEMPTS):
-        beat()
         try:
-            return isolated.predict(frame)
+            return serving.made_by(predictor, isolated.predict(frame, beat))
         except ChildFailed as error:
             if attempt + 1 == ATTEMPTS:
                 predictor.check()
-                _check_child(isolated, predictor, frame.block.model)
+                _check_child(isolated, predictor, fixed, beat)
                 return Outcome.failed(1, _failure(error))
     raise AssertionError("unreachable")
 
 
-def _check_child(isolated: IsolatedPredictor, predictor: Predictor, model: str) -> None:
+def _check_child(
+    isolated: IsolatedPredictor, predictor: Predictor, model: str, beat: Callable[[], None]
+) -> None:
     """WorkerUnfit where the child fails on the model's own check input too."""
     check = predictor.bundle.check()
     own = check.sites.structure == 0
@@ -91,7 +89,7 @@ def _check_child(isolated: IsolatedPredictor, predictor: Predictor, model: str) 
     )
     entry = Entry(stream="", id="", run="check", first=0, n_frames=1, payload=encode(block))
     try:
-        failures = isolated.predict(Job.of(entry)).failures
+        failures = isolated.predict(Job.of(entry), beat).failures
     except ChildFailed as error:
         raise WorkerUnfit(
             f"the child process that tries suspicious frames fails on the check input of {model} "

@@ -11,6 +11,7 @@ import contextlib
 import queue
 import subprocess
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import IO
 
@@ -23,6 +24,8 @@ from workers.batcher import Job
 from workers.outcome import Failure, Outcome
 from xas.errors import BadMessage
 from xas.structure import Sites
+
+BEAT_S = 1.0
 
 
 class ChildFailed(Exception):
@@ -37,24 +40,34 @@ class IsolatedPredictor:
         self._child: subprocess.Popen[bytes] | None = None
         self._answers: queue.Queue[bytes] = queue.Queue()
 
-    def predict(self, job: Job) -> Outcome:
-        """The outcome of a job of one frame; ChildFailed where the child did not survive it."""
+    def predict(self, job: Job, beat: Callable[[], None] = lambda: None) -> Outcome:
+        """The outcome of a job of one frame; ChildFailed where the child did not survive it.
+
+        ``beat`` is called before, and every second while it waits.
+        """
+        beat()
         child = self._running()
         assert child.stdin is not None
         try:
             write_message(child.stdin, encode(job.block))
         except OSError as error:
             raise self._failed(f"the child process broke off: {error}") from None
-        try:
-            answer = self._answers.get(timeout=self._timeout_s)
-        except queue.Empty:
-            raise self._failed(f"no answer within {self._timeout_s:g} s") from None
+        answer = self._answer(beat)
         if not answer:
             raise self._failed("the child process died")
         try:
             return _outcome(decode(answer, ResultBlock))
         except BadMessage as error:
             raise self._failed(f"the child process answered nonsense: {error}") from None
+
+    def _answer(self, beat: Callable[[], None]) -> bytes:
+        end = time.monotonic() + self._timeout_s
+        while (left := end - time.monotonic()) > 0:
+            try:
+                return self._answers.get(timeout=min(left, BEAT_S))
+            except queue.Empty:
+                beat()
+        raise self._failed(f"no answer within {self._timeout_s:g} s")
 
     def _running(self) -> subprocess.Popen[bytes]:
         if self._child is None:

@@ -33,15 +33,25 @@ def _no_rows() -> NDArray[np.float32]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """Spectra of ``n_frames`` frames and the failures among them; arrays as in Prediction."""
+    """Spectra of ``n_frames`` frames and the failures among them; arrays as in Prediction.
+
+    ``model`` predicted them, but ``challenger`` those of ``taken`` (n_frames,) bool; None: none.
+    """
 
     n_frames: int
     model: str = ""
+    challenger: str = ""
+    taken: NDArray[np.bool_] | None = None
     sites: Sites = field(default_factory=_no_sites)
     intensity: NDArray[np.float32] = field(default_factory=_no_rows)
     errors: NDArray[np.float32] = field(default_factory=_no_rows)
     novelty: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     failures: Mapping[int, Failure] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """Under what its models are published together; see ``Serving.identity``."""
+        return "+".join(filter(None, (self.model, self.challenger)))
 
     @classmethod
     def of(cls, prediction: Prediction, n_frames: int, model: str) -> Outcome:
@@ -63,7 +73,7 @@ class Outcome:
 
     @classmethod
     def join(cls, parts: Sequence[Outcome]) -> Outcome:
-        """Outcomes of consecutive frames end to end; one model at most."""
+        """Outcomes of consecutive frames end to end, of one model and its challenger at most."""
         starts = np.cumsum([0, *(p.n_frames for p in parts)])
         filled = [p for p in parts if p.model]
         placed = list(zip(parts, starts.tolist(), strict=False))
@@ -74,11 +84,36 @@ class Outcome:
         return cls(
             n_frames=int(starts[-1]),
             model=filled[0].model,
+            challenger=max(p.challenger for p in parts),
+            taken=_join_taken(parts),
             sites=Sites(structure, np.concatenate([p.sites.atom for p in parts])),
             intensity=np.concatenate([p.intensity for p in filled]),
             errors=np.concatenate([p.errors for p in filled]),
             novelty=np.concatenate([p.novelty for p in filled]),
             failures=failures,
+        )
+
+    @classmethod
+    def woven(cls, own: Outcome, other: Outcome, taken: NDArray[np.bool_]) -> Outcome:
+        """One outcome of the model's frames and of those that its challenger took."""
+        parts = ((own, np.flatnonzero(~taken)), (other, np.flatnonzero(taken)))
+        frame = np.concatenate([frames[p.sites.structure] for p, frames in parts])
+        order = np.argsort(frame, kind="stable")
+
+        def rows(name: str) -> NDArray[np.float32]:
+            values: NDArray[np.float32] = np.concatenate([getattr(p, name) for p, _ in parts])
+            return values[order]
+
+        return cls(
+            n_frames=len(taken),
+            model=own.model,
+            challenger=other.model,
+            taken=taken,
+            sites=Sites(frame[order], np.concatenate([p.sites.atom for p, _ in parts])[order]),
+            intensity=rows("intensity"),
+            errors=rows("errors"),
+            novelty=rows("novelty"),
+            failures={int(frames[i]): f for p, frames in parts for i, f in p.failures.items()},
         )
 
     def split(self, sizes: Sequence[int]) -> list[Outcome]:
@@ -89,6 +124,8 @@ class Outcome:
             Outcome(
                 n_frames=int(end - start),
                 model=self.model,
+                challenger=self.challenger,
+                taken=None if self.taken is None else self.taken[start:end],
                 sites=Sites(self.sites.structure[low:high] - start, self.sites.atom[low:high]),
                 intensity=self.intensity[low:high],
                 errors=self.errors[low:high],
@@ -109,6 +146,8 @@ class Outcome:
             first=first,
             n_frames=self.n_frames,
             model=self.model,
+            challenger=self.challenger,
+            taken=None if self.taken is None else Array.of(self.taken),
             t_predicted=now,
             ours=len(t_pushed) > 0,
             status=Array.of(status),
@@ -120,3 +159,10 @@ class Outcome:
             novelty=Array.of(self.novelty),
             reasons={i: f.reason for i, f in self.failures.items()},
         )
+
+
+def _join_taken(parts: Sequence[Outcome]) -> NDArray[np.bool_] | None:
+    if all(p.taken is None for p in parts):
+        return None
+    none = [np.zeros(p.n_frames, np.bool_) if p.taken is None else p.taken for p in parts]
+    return np.concatenate(none)

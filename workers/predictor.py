@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from model_store.bundle import Bundle
+from model_store.manifest import encode
 from model_store.runtime import Session
+from stream.codec import Array
+from stream.messages import ModelRecord
 from xas.descriptor import Descriptor, Features
 from xas.edges import atomic_number, element_symbol
-from xas.errors import WorkerUnfit
+from xas.errors import BadModel, WorkerUnfit
 from xas.faults import CheckedStructures
 from xas.structure import Sites, StructureBatch, sites_of_element
 
@@ -43,6 +49,47 @@ class Predictor:
         self._descriptor = Descriptor(bundle.manifest.descriptor)
         self._session = Session(bundle, device=device)
         self._element = atomic_number(bundle.manifest.element)
+
+    @cached_property
+    def identity(self) -> str:
+        """By what results name this model: the SHA-256 of its manifest, which covers every file.
+
+        Two versions with the same network but different words about it are two models.
+        """
+        return hashlib.sha256(encode(self.manifest)).hexdigest()
+
+    def record(self) -> ModelRecord:
+        """What a writer must know of it."""
+        manifest = self.manifest
+        return ModelRecord(
+            name=manifest.name,
+            version=manifest.version,
+            sha256=self.bundle.sha256,
+            element=manifest.element,
+            edge=manifest.edge,
+            descriptor=json.dumps(manifest.input.descriptor),
+            provider=self.provider,
+            energy=Array.of(self.energy),
+        )
+
+    @cached_property
+    def output(self) -> tuple[str, str, bytes]:
+        """Element, edge and energy grid: what all models of one run have in common."""
+        return self.manifest.element, self.manifest.edge, self.energy.tobytes()
+
+    def require_same_output(self, other: Predictor) -> None:
+        """BadModel, naming what differs, where its spectra cannot stand beside the other's."""
+        mine, theirs = self.manifest, other.manifest
+        if self.output[:2] != other.output[:2]:
+            raise BadModel(
+                f"{mine.reference} predicts {mine.element} {mine.edge}-edges, {theirs.reference} "
+                f"{theirs.element} {theirs.edge}-edges"
+            )
+        if self.output != other.output:
+            raise BadModel(
+                f"{mine.reference} predicts {_grid(self.energy)}, {theirs.reference} "
+                f"{_grid(other.energy)}"
+            )
 
     @property
     def energy(self) -> NDArray[np.float64]:
@@ -121,6 +168,10 @@ class Predictor:
                 f"model {self.bundle.reference}: {fault}: this worker or this copy of the model is "
                 "at fault, not the frames"
             )
+
+
+def _grid(energy: NDArray[np.float64]) -> str:
+    return f"{len(energy)} energies from {energy[0]:g} to {energy[-1]:g} eV"
 
 
 def _without(sites: Sites, reasons: dict[int, str]) -> Sites:

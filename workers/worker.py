@@ -2,68 +2,48 @@
 
 from __future__ import annotations
 
-import json
 import os
 import socket
 import threading
 import time
 import uuid
-from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from functools import partial
 
 from stream.broker import Entry, UnpublishedModel, WorkerBroker, WorkerState
-from stream.codec import Array, encode
-from stream.messages import DeadLetter, ModelRecord
+from stream.codec import encode
+from stream.messages import DeadLetter
 from stream.service import run_until_stopped, say
 from stream.settings import Settings
 from workers.answer import Answer
 from workers.batcher import Batch, Job, batches
 from workers.blame import predict_alone, predict_batch
+from workers.catalogue import Catalogue
 from workers.isolation import IsolatedPredictor
+from workers.models import Models, Watch
 from workers.outcome import Failure, Outcome
-from workers.predictor import Predictor
+from workers.run_models import RunModels
+from workers.serving import Serving
+from workers.shadow import Shadow
 from xas.errors import BadMessage, BadModel, Retry, UnknownModel, WorkerUnfit
 
-MODELS_KEPT = 4
 BYTES_PER_ATOM = 13  # on the wire: one for the element, twelve for the position
 REPORT_INTERVAL_S = 2.0
 GATHER_S = 0.002
 FEW_FRAMES = 32  # with fewer, what a batch costs whatever is in it weighs more than its frames
 
 
-class Models:
-    """The predictors in use, least recently used first to go."""
-
-    def __init__(self, load: Callable[[str], Predictor]) -> None:
-        self._load = load
-        self._kept: OrderedDict[str, Predictor] = OrderedDict()
-
-    def get(self, reference: str) -> Predictor:
-        """The predictor of ``name[@version or alias]``; UnknownModel, BadModel."""
-        if reference not in self._kept:
-            self._kept[reference] = self._load(reference)
-            if len(self._kept) > MODELS_KEPT:
-                self._kept.popitem(last=False)
-        self._kept.move_to_end(reference)
-        return self._kept[reference]
-
-    def names(self) -> list[str]:
-        """What is loaded."""
-        return [f"{p.manifest.name}@{p.manifest.version}" for p in self._kept.values()]
-
-
 class Worker:
     """One worker of the group; its name is unique for every start.
 
-    ``load`` turns a model reference into a predictor. ``isolation`` predicts frames of entries that
-    an earlier worker did not finish.
+    ``open_catalogue`` opens the place where models are found, once for each thread. ``isolation``
+    predicts frames of entries that an earlier worker did not finish.
     """
 
     def __init__(
         self,
         broker: WorkerBroker,
-        load: Callable[[str], Predictor],
+        open_catalogue: Callable[[], Catalogue],
         *,
         isolation: IsolatedPredictor,
         name: str = "worker",
@@ -73,9 +53,13 @@ class Worker:
         sleep: Callable[[float], object] = time.sleep,
     ) -> None:
         self.name = f"{socket.gethostname()}.{name}.{uuid.uuid4().hex[:8]}"
-        self._broker, self._models = broker, Models(load)
+        self._broker, self._open_catalogue = broker, open_catalogue
         self._isolation, self._device = isolation, device
         self._settings, self._clock, self._sleep = settings or Settings(), clock, sleep
+        self.models = Models(open_catalogue(), tell=self._tell, clock=clock)
+        self._runs = RunModels(broker, self._serving, self._publish_new, self._tell, clock)
+        self._shadow = Shadow()
+        self._published: set[str] = set()
         self._may_hold_unseen = True
         self._next_claim = self._next_report = self._next_beat = 0.0
         self._frames = self._sites = self._failures = 0
@@ -84,14 +68,18 @@ class Worker:
 
     def run(self, stop: threading.Event) -> None:
         """Work until stopped; the batch in hand is finished, and the consumer removed."""
+        watch = Watch(self.models, self._open_catalogue, self._settings.alias_look_s)
+        watch.start()
         try:
             run_until_stopped(self.step, stop, name=self.name)
         finally:
+            watch.stop()
             self._isolation.close()
             self._leave()
 
     def _leave(self) -> None:
         try:
+            self._count_shadows()
             self._broker.leave(self.name)
         except Retry as error:
             say(f"{self.name}: left without saying so: {error}")
@@ -101,9 +89,11 @@ class Worker:
         try:
             self._report()
             self._let_gather()
-            entries = self._take(block_s)
+            entries = self._take(0.0 if self._shadow.waits else block_s)
             self._in_hand = sum(e.n_frames for e in entries)
             self._work(entries)
+            if not entries:
+                self._shadow.step()
         except Retry:
             # a reply may have been lost on the way: what it held is pending on us
             self._may_hold_unseen = True
@@ -149,7 +139,9 @@ class Worker:
                 if self._is_sound(job):
                     self._finish_alone(job)
             first_time = [j for j in jobs if j.entry.deliveries == 1]
-            for batch in batches(first_time, self._settings.batch_atoms):
+            references = self._references(first_time)
+            known = [j for j in first_time if references[j.block.run, j.block.model]]
+            for batch in batches(known, self._settings.batch_atoms, references):
                 self._finish(self._sound(batch), partial(self._beat, entries))
         except WorkerUnfit as error:
             self._broker.release(self.name, entries)
@@ -180,29 +172,45 @@ class Worker:
             return False
         return True
 
-    def _predictor(self, reference: str) -> Predictor:
+    def _serving(self, reference: str) -> Serving:
         try:
-            return self._models.get(reference)
+            return self.models.get(reference)
         except BadModel as error:
             raise WorkerUnfit(f"{self.name}: {error}") from error
+
+    def _references(self, jobs: Sequence[Job]) -> dict[tuple[str, str], str]:
+        """(run, model) -> by which reference to predict; see ``_reference``."""
+        found: dict[tuple[str, str], str] = {}
+        for job in jobs:
+            key = job.block.run, job.block.model
+            if not found.get(key):
+                found[key] = self._reference(job)
+        return found
+
+    def _reference(self, job: Job) -> str:
+        """By which reference to predict a job; empty where its model is unknown: it is answered."""
+        try:
+            return self._runs.reference(job.block)
+        except UnknownModel as error:
+            outcome = Outcome.failed(job.block.n_frames, Failure(str(error), "UnknownModel"))
+            self._complete(Answer.each([[job]], outcome))
+            return ""
 
     def _finish(self, batch: Batch, beat: Callable[[], None]) -> None:
         if not batch.jobs:
             return
-        try:
-            outcome = predict_batch(batch, self._predictor(batch.model), beat)
-        except UnknownModel as error:
-            outcome = Outcome.failed(batch.n_frames, Failure(str(error), "UnknownModel"))
-        self._complete(Answer.of_batch(batch, outcome), batch.model)
+        serving = self._serving(batch.model)
+        self._publish_new(serving)
+        outcome = predict_batch(batch, serving, beat)
+        self._complete(Answer.of_batch(batch, outcome), serving)
+        self._shadow.offer(batch, serving, outcome)
 
     def _finish_alone(self, job: Job) -> None:
-        beat = partial(self._beat, [job.entry])
-        model = job.block.model
-        try:
-            outcome = predict_alone(job, self._isolation, self._predictor(model), beat)
-        except UnknownModel as error:
-            outcome = Outcome.failed(job.block.n_frames, Failure(str(error), "UnknownModel"))
-        self._complete(Answer.each([[job]], outcome), model)
+        reference = self._reference(job)
+        if reference:
+            serving, beat = self._serving(reference), partial(self._beat, [job.entry])
+            outcome = predict_alone(job, self._isolation, serving, beat)
+            self._complete(Answer.each([[job]], outcome), serving)
 
     def _beat(self, entries: Sequence[Entry]) -> None:
         if self._clock() >= self._next_beat:
@@ -211,13 +219,14 @@ class Worker:
 
     # -- giving back ------------------------------------------------------------------------------
 
-    def _complete(self, answers: Sequence[Answer], reference: str = "") -> None:
+    def _complete(self, answers: Sequence[Answer], serving: Serving | None = None) -> None:
         now = self._clock()
         completions = [answer.completion(self.name, now) for answer in answers]
         try:
             counted = self._broker.complete(self.name, completions)
         except UnpublishedModel:
-            self._publish(self._predictor(reference))
+            assert serving is not None
+            self._publish(serving)
             counted = self._broker.complete(self.name, completions)
         for answer, counts in zip(answers, counted, strict=True):
             if counts:
@@ -225,21 +234,20 @@ class Worker:
                 self._sites += len(answer.outcome.sites)
                 self._failures += len(answer.outcome.failures)
             elif len(answer.entries) > 1:  # somebody else has some of them: each for itself
-                self._complete(answer.apart(), reference)
+                self._complete(answer.apart(), serving)
 
-    def _publish(self, predictor: Predictor) -> None:
-        manifest = predictor.manifest
-        record = ModelRecord(
-            name=manifest.name,
-            version=manifest.version,
-            sha256=predictor.bundle.sha256,
-            element=manifest.element,
-            edge=manifest.edge,
-            descriptor=json.dumps(manifest.input.descriptor),
-            provider=predictor.provider,
-            energy=Array.of(predictor.energy),
-        )
-        self._broker.publish_model(record.sha256, encode(record))
+    def _publish_new(self, serving: Serving) -> None:
+        """Make models known before the first result of theirs."""
+        if serving.identity not in self._published:
+            self._publish(serving)
+
+    def _publish(self, serving: Serving) -> None:
+        """All of them, then all of them together: who finds that finds each."""
+        for predictor in serving.predictors():
+            record = encode(predictor.record())
+            self._broker.publish_model(predictor.identity, record)
+        self._broker.publish_model(serving.identity, record)
+        self._published.add(serving.identity)
 
     def _bury(self, entry: Entry) -> None:
         letter = DeadLetter(
@@ -260,18 +268,27 @@ class Worker:
         if not problem and self._clock() < self._next_report:
             return
         self._next_report = self._clock() + REPORT_INTERVAL_S
+        self._count_shadows()
         self._broker.report(
             WorkerState(
                 name=self.name,
                 host=socket.gethostname(),
                 pid=os.getpid(),
                 device=self._device,
-                models=self._models.names(),
+                models=self.models.names(),
                 frames=self._frames,
                 sites=self._sites,
                 failures=self._failures,
                 busy_s=self._busy_s,
                 seen_at=self._clock(),
-                problem=problem,
+                problem=problem or "; ".join(self.models.problems() + self._runs.problems()),
+                stopped=bool(problem),
             )
         )
+
+    def _count_shadows(self) -> None:
+        for count in self._shadow.take():
+            self._broker.count_shadow(count)
+
+    def _tell(self, line: str) -> None:
+        say(f"{self.name}: {line}")

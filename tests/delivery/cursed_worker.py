@@ -12,9 +12,11 @@ from stream.redis_broker import RedisBroker
 from stream.service import StopSignal
 from workers.batcher import Batch, Job
 from workers.blame import predict_batch
+from workers.catalogue import Choice, StoreCatalogue
 from workers.isolation import IsolatedPredictor, serve_isolated
 from workers.outcome import Outcome
 from workers.predictor import Prediction, Predictor
+from workers.serving import Serving
 from workers.worker import Worker
 from xas.structure import Sites, StructureBatch
 
@@ -28,24 +30,26 @@ class CursedPredictor(Predictor):
         return super().predict(batch, sites, absorber)
 
 
-def load(reference: str) -> Predictor:
-    return CursedPredictor(open_store().get(reference))
+class Cursed(StoreCatalogue):
+    def load(self, fixed: str) -> Predictor:
+        return CursedPredictor(open_store().get(fixed))
 
 
 def main() -> None:
     if sys.argv[1:] == ["isolated"]:
-        predictor = load("fe-k")
+        serving = Serving(Choice(champion="fe-k"), CursedPredictor(open_store().get("fe-k")))
 
         def predict(job: Job) -> Outcome:
             batch = Batch(model="fe-k", absorber=None, jobs=[job])
-            return predict_batch(batch, predictor, lambda: None)
+            return predict_batch(batch, serving, lambda: None)
 
         serve_isolated(predict, sys.stdin.buffer, sys.stdout.buffer)
         return
     settings = settings_from_options([w for w in sys.argv[2:] if w != "--set"])
     child = IsolatedPredictor([sys.executable, __file__, "isolated"])
     broker = RedisBroker(sys.argv[1], settings)
-    Worker(broker, load, isolation=child, settings=settings).run(StopSignal().listen())
+    worker = Worker(broker, lambda: Cursed(open_store()), isolation=child, settings=settings)
+    worker.run(StopSignal().listen())
 
 
 if __name__ == "__main__":

@@ -145,6 +145,13 @@ class Stand:
         logs = "\n".join(f"--- {p.name}\n{p.read_text()}" for p in self.folder.glob("*.log"))
         raise AssertionError(f"run {run} stands at {state}\n{logs}")
 
+    def wait_for_workers(self, n: int, timeout_s: float = 60.0) -> None:
+        """Until so many workers say that they are there."""
+        end = time.monotonic() + timeout_s
+        while len(self.broker.workers()) < n:
+            assert time.monotonic() < end, f"no {n} workers"
+            time.sleep(0.02)
+
     def wait_until_finished(self, run: str) -> RunFile:
         self.wait(run, lambda state: state.finished)
         return RunFile(self.out / f"{run}.h5")

@@ -13,6 +13,7 @@ from stream.broker import Entry, Opened
 from stream.codec import decode, encode
 from stream.memory_broker import MemoryBroker
 from stream.messages import DeadLetter, FrameBlock, ResultBlock, RunSpec
+from workers.catalogue import Choice
 from workers.isolation import IsolatedPredictor
 from workers.predictor import Prediction, Predictor
 from workers.worker import Worker
@@ -47,6 +48,7 @@ class Desk:
     clock: Callable[[], float]
     child: Sequence[str] = field(default_factory=lambda: NO_CHILD)
     timeout_s: float = 60.0
+    choices: dict[str, Choice] = field(default_factory=dict)
     opened: dict[str, Opened] = field(default_factory=dict)
     isolations: list[IsolatedPredictor] = field(default_factory=list)
     pauses: list[float] = field(default_factory=list)
@@ -56,12 +58,15 @@ class Desk:
             raise UnknownModel(f"no model {reference!r}")
         return self.predictors[reference]
 
+    def choose(self, reference: str) -> Choice:
+        return self.choices.get(reference) or Choice(champion=reference)
+
     def worker(self, name: str = "w") -> Worker:
         isolation = IsolatedPredictor(self.child, timeout_s=self.timeout_s)
         self.isolations.append(isolation)
         return Worker(
             self.broker,
-            self.load,
+            lambda: self,
             isolation=isolation,
             name=name,
             settings=self.broker.settings,

@@ -11,15 +11,17 @@ from pathlib import Path
 from model_store.bundle import open_bundle
 from workers.batcher import Batch, Job
 from workers.blame import predict_batch
+from workers.catalogue import Choice
 from workers.isolation import serve_isolated
 from workers.outcome import Outcome
 from workers.predictor import Predictor
+from workers.serving import Serving
 
 KILLS, HANGS, BABBLES, DIES_ONCE = 118, 117, 116, 115
 
 
 def main(bundle: str, once: str) -> None:
-    predictor = Predictor(open_bundle(Path(bundle)))
+    serving = Serving(Choice(champion=bundle), Predictor(open_bundle(Path(bundle))))
 
     def predict(job: Job) -> Outcome:
         numbers = set(job.block.structures().numbers.tolist())
@@ -33,7 +35,7 @@ def main(bundle: str, once: str) -> None:
             Path(once).touch()
             os._exit(9)
         batch = Batch(model=job.block.model, absorber=job.block.absorber, jobs=[job])
-        return predict_batch(batch, predictor, lambda: None)
+        return predict_batch(batch, serving, lambda: None)
 
     serve_isolated(predict, sys.stdin.buffer, sys.stdout.buffer)
 

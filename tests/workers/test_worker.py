@@ -19,7 +19,7 @@ from stream.settings import Settings
 from workers.answer import Answer
 from workers.batcher import Job, batches
 from workers.predictor import Predictor
-from workers.worker import FEW_FRAMES, MODELS_KEPT, Models
+from workers.worker import FEW_FRAMES
 from xas.errors import BadModel, ServerUnreachable, WorkerUnfit
 from xas.structure import Sites, StructureBatch
 
@@ -44,7 +44,7 @@ def test_frames_become_the_spectra_of_the_model(desk: Desk, predictor: Predictor
         desk.intensity(), predictor.predict(frames).intensity, atol=1e-6, rtol=0
     )
     (result,) = desk.results()
-    assert (result.model, result.ours) == (predictor.bundle.sha256, True)
+    assert (result.model, result.ours) == (predictor.identity, True)
     assert result.t_pushed.view("<f8", -1).tolist() == [0.0] * 9
     lease = desk.broker.acquire(0, "me", above=0)
     (entry,) = desk.broker.results(lease, "0", block_s=0)
@@ -79,7 +79,7 @@ def test_the_writer_learns_the_model_with_its_first_result(
 ) -> None:
     desk.push(iron_oxides(1))
     desk.worker().step(0)
-    packed = desk.broker.model(desk.broker.acquire(0, "me", above=0), predictor.bundle.sha256)
+    packed = desk.broker.model(desk.broker.acquire(0, "me", above=0), predictor.identity)
     assert packed is not None
     record = decode(packed, ModelRecord)
     assert (record.name, record.version, record.element, record.edge) == ("tiny", 1, "Fe", "K")
@@ -163,7 +163,7 @@ def test_models_and_absorbers_are_not_mixed(desk: Desk, predictor: Predictor) ->
     desk.work()
     assert desk.status("tiny") == [1] * 4
     assert desk.status("other") == [1] * 2
-    assert {r.model for r in desk.results("tiny")} == {predictor.bundle.sha256}
+    assert {r.model for r in desk.results("tiny")} == {predictor.identity}
 
 
 @pytest.mark.parametrize("guilty", [0, 5, 12, 19])
@@ -248,7 +248,7 @@ def test_a_structure_without_a_spectrum_is_a_dead_letter_among_good_ones(
     assert desk.status() == [1, 2, 1]
     (letter,) = desk.dead()
     assert reason.split(" (")[0] in letter.reason
-    assert (letter.error, letter.model) == ("BadStructure", predictor.bundle.sha256)
+    assert (letter.error, letter.model) == ("BadStructure", predictor.identity)
     assert len(cursed.calls) == 1, "nothing has to be halved"
     expected = predictor.predict(good.take(np.array([0, 2]))).intensity
     np.testing.assert_allclose(desk.intensity(), expected, atol=1e-6)
@@ -424,18 +424,3 @@ def test_a_worker_tells_what_it_did(desk: Desk, clock: Clock) -> None:
 
 def test_every_start_of_a_worker_has_a_name_of_its_own(desk: Desk) -> None:
     assert len({desk.worker().name for _ in range(5)}) == 5
-
-
-def test_models_that_are_not_used_make_room(predictor: Predictor) -> None:
-    loaded = []
-
-    def load(reference: str) -> Predictor:
-        loaded.append(reference)
-        return predictor
-
-    models = Models(load)
-    for reference in ["a", "b", "a", *(f"m{i}" for i in range(MODELS_KEPT - 1)), "a", "b"]:
-        models.get(reference)
-    assert loaded.count("a") == 1
-    assert loaded.count("b") == 2
-    assert len(models.names()) == MODELS_KEPT
