@@ -151,7 +151,7 @@ def _percent(
         served = np.where(by_champion, served, -1)
     _, mine, theirs = np.intersect1d(served, beside, return_indices=True)
     own = outcome.intensity[low:high][mine]
-    percent = percentage_error(found.intensity[theirs], own)
+    percent = np.abs(percentage_error(found.intensity[theirs], own))
     return percent[np.isfinite(percent)]
 
 

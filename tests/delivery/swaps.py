@@ -9,14 +9,10 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-
-sys.path[:0] = [str(Path(__file__).parent), str(Path(__file__).parents[1])]
-
 from other_versions import other_version
 from stand import Stand, moving_frames
 
@@ -103,8 +99,8 @@ def _table(file: RunFile, frames: StructureBatch, mover: Swaps, made_by: list[st
 
 def main(n_frames: int = 20_000, swaps: int = 20) -> None:
     """Once without a swap, to compare with, and once with."""
-    print(" frames  swaps  lost  doubled  median gap  longest gap  slowest switch")
-    print("                                      ms           ms               s")
+    _say(" frames  swaps  lost  doubled  median gap  longest gap  slowest switch")
+    _say("                                      ms           ms               s")
     for most in (0, swaps):
         with tempfile.TemporaryDirectory() as folder:
             place = Path(folder) / "models"
@@ -114,9 +110,14 @@ def main(n_frames: int = 20_000, swaps: int = 20) -> None:
                 frames = moving_frames(n_frames)
                 file, mover = stream_with_swaps(stand, frames, place, swaps=most, pause_s=1.0)
                 made_by = assert_rows_are_their_models(file, frames, place)
-                print(_table(file, frames, mover, made_by), flush=True)
+                _say(_table(file, frames, mover, made_by))
             finally:
                 stand.close()
+
+
+def _say(line: str) -> None:
+    sys.stdout.write(line + "\n")
+    sys.stdout.flush()
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ class Desk:
     def open(self, model: str) -> Opened:
         if model not in self.opened:
             self.opened[model] = self.broker.open_run(
-                f"run-{model}", RunSpec(model=model), run_id="me", resume=False
+                run_of(model), RunSpec(model=model), run_id="me", resume=False
             )
         return self.opened[model]
 
@@ -110,7 +110,7 @@ class Desk:
         lease = self.broker.acquire(0, "me", above=0)
         entries = self.broker.results(lease, "0", block_s=0)
         return sorted(
-            (decode(e.payload, ResultBlock) for e in entries if e.run == f"run-{model}"),
+            (decode(e.payload, ResultBlock) for e in entries if e.run == run_of(model)),
             key=lambda r: r.first,
         )
 
@@ -147,3 +147,8 @@ def moved(structures: StructureBatch, frame: int, atom: int, to: float) -> Struc
     positions = structures.positions.copy()
     positions[structures.offsets[frame] + atom] = to
     return replace(structures, positions=positions)
+
+
+def run_of(model: str) -> str:
+    """The run that asks for a model."""
+    return f"run-{model.replace('@', '-')}"

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import time
+from functools import cache
 from pathlib import Path
 
 from model_store.bundle import open_bundle
@@ -21,7 +22,11 @@ KILLS, HANGS, BABBLES, DIES_ONCE = 118, 117, 116, 115
 
 
 def main(bundle: str, once: str) -> None:
-    serving = Serving(Choice(champion=bundle), Predictor(open_bundle(Path(bundle))))
+    """``bundle``: the one to predict with; empty: the one that the frame asks for."""
+
+    @cache
+    def serving(path: str) -> Serving:
+        return Serving(Choice(champion=path), Predictor(open_bundle(Path(path))))
 
     def predict(job: Job) -> Outcome:
         numbers = set(job.block.structures().numbers.tolist())
@@ -35,7 +40,7 @@ def main(bundle: str, once: str) -> None:
             Path(once).touch()
             os._exit(9)
         batch = Batch(model=job.block.model, absorber=job.block.absorber, jobs=[job])
-        return predict_batch(batch, serving, lambda: None)
+        return predict_batch(batch, serving(bundle or job.block.model), lambda: None)
 
     serve_isolated(predict, sys.stdin.buffer, sys.stdout.buffer)
 
