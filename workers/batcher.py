@@ -66,6 +66,11 @@ class Batch:
         """Frames of all jobs."""
         return sum(job.block.n_frames for job in self.jobs)
 
+    @property
+    def n_atoms(self) -> int:
+        """Atoms of all jobs."""
+        return sum(job.n_atoms for job in self.jobs)
+
     @cached_property
     def joined(self) -> tuple[StructureBatch, Sites | None]:
         """All structures and, where they are explicit, all sites; BadMessage for rotten arrays."""

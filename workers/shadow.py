@@ -17,7 +17,7 @@ from xas.measures import percentage_error
 from xas.structure import Sites
 
 PIECE_ATOMS = 2048  # a live frame waits no longer than these take
-BATCHES_KEPT = 2
+ATOMS_KEPT = 65_536  # of batches that wait; the oldest go first
 
 
 @dataclass
@@ -42,7 +42,9 @@ class Shadow:
         if serving.shadow is None or not outcome.model:
             return
         self._tasks.append(_Task(batch, serving, outcome))
-        while len(self._tasks) > BATCHES_KEPT:
+        held = sum(task.batch.n_atoms for task in self._tasks)
+        while held > ATOMS_KEPT and len(self._tasks) > 1:
+            held -= self._tasks[0].batch.n_atoms
             self._skip(self._tasks.popleft())
 
     @property

@@ -62,7 +62,8 @@ def test_what_a_shadow_would_have_said_is_counted(
     assert count.median_percent == pytest.approx(float(np.median(percent)), rel=0.13)
 
 
-def test_frames_come_before_shadows(desk: Desk) -> None:
+def test_frames_come_before_shadows(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shadows, "ATOMS_KEPT", 45)
     worker = desk.worker()
     for i in range(6):
         desk.push(iron_oxides(5, first=5 * i))

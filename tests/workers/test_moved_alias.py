@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -261,3 +262,22 @@ def test_an_unknown_alias_is_a_dead_letter_that_names_those_there_are(desk: Stor
     (letter, _) = desk.dead()
     assert letter.error == UnknownModel.__name__
     assert "it has 1, 2, 3, champion" in letter.reason
+
+
+def test_a_hundred_swaps_take_no_memory(desk: StoreDesk) -> None:
+    worker = desk.worker()
+    feed(worker, desk)
+    for i in range(130):
+        desk.store.promote("tiny", 1 + (i + 1) % 2)
+        worker.models._kept.clear()  # so that each is loaded anew
+        look(worker, desk)
+        feed(worker, desk)
+        if i == 29:
+            before = resident_mib()
+    assert desk.made_by()[-4:] == ["tiny@2"] * 2 + ["tiny@1"] * 2
+    assert resident_mib() - before < 10.0
+
+
+def resident_mib() -> float:
+    pages = int(Path("/proc/self/statm").read_text().split()[1])
+    return pages * os.sysconf("SC_PAGE_SIZE") / 2**20
