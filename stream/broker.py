@@ -254,6 +254,9 @@ class WorkerBroker(Protocol):
     def leave(self, consumer: str) -> None:
         """Remove the consumer where nothing is pending on it."""
 
+    def forget_silent(self, silent_s: float) -> None:
+        """Remove consumers and words of workers that died so long ago, as ``leave`` does."""
+
 
 class WriterBroker(Protocol):
     """What a writer may do."""

@@ -320,6 +320,12 @@ class MemoryBroker:
         """See WorkerBroker."""
         self._workers.pop(consumer, None)
 
+    def forget_silent(self, silent_s: float) -> None:
+        """See WorkerBroker."""
+        for name, state in list(self._workers.items()):
+            if self._clock() - state.seen_at > silent_s:
+                self.leave(name)
+
     # -- writer -----------------------------------------------------------------------------------
 
     def acquire(self, shard: int, owner: str, *, above: int) -> Lease:

@@ -44,6 +44,7 @@ from stream.codec import pack
 from stream.messages import RunSpec, check_run_name
 from stream.redis_answers import (
     GROUP,
+    as_dict,
     check_answer,
     check_lease,
     completion_args,
@@ -309,6 +310,30 @@ class RedisBroker(RedisViews):
         with contextlib.suppress(NoSuchGroup):
             self._server.calls("leave", [([s], (GROUP, consumer)) for s in streams])
         self._server.command("HDEL", self._key(0, "workers"), consumer)
+
+    def forget_silent(self, silent_s: float) -> None:
+        """See WorkerBroker."""
+        words, (seconds, _) = self._server.commands(
+            [("HGETALL", self._key(0, "workers")), ("TIME",)]
+        )
+        gone = {
+            text(name)
+            for name, packed in as_dict(words).items()
+            if int(seconds) - msgspec.msgpack.decode(packed)["seen_at"] > silent_s
+        }
+        for priority in PRIORITIES:
+            for stream in self._frame_streams(priority):
+                gone |= self._idle_consumers(stream, int(1000 * silent_s))
+        for name in sorted(gone):
+            self.leave(name)
+
+    def _idle_consumers(self, stream: str, idle_ms: int) -> set[str]:
+        """Those who have not even asked for so long and hold nothing."""
+        try:
+            found = [as_dict(c) for c in self._server.command("XINFO", "CONSUMERS", stream, GROUP)]
+        except NoSuchGroup:
+            return set()
+        return {text(c[b"name"]) for c in found if c[b"idle"] > idle_ms and not c[b"pending"]}
 
     # -- writer -----------------------------------------------------------------------------------
 

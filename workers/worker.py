@@ -31,6 +31,7 @@ BYTES_PER_ATOM = 13  # on the wire: one for the element, twelve for the position
 REPORT_INTERVAL_S = 2.0
 GATHER_S = 0.002
 FEW_FRAMES = 32  # with fewer, what a batch costs whatever is in it weighs more than its frames
+FORGOTTEN_AFTER_S = 3600.0  # of silence, a worker that was killed is removed from the server
 
 
 class Worker:
@@ -61,7 +62,7 @@ class Worker:
         self._shadow = Shadow()
         self._published: set[str] = set()
         self._may_hold_unseen = True
-        self._next_claim = self._next_report = self._next_beat = 0.0
+        self._next_claim = self._next_report = self._next_beat = self._next_sweep = 0.0
         self._frames = self._sites = self._failures = 0
         self._busy_s = 0.0
         self._in_hand = 0
@@ -269,6 +270,9 @@ class Worker:
             return
         self._next_report = self._clock() + REPORT_INTERVAL_S
         self._count_shadows()
+        if self._clock() >= self._next_sweep:
+            self._next_sweep = self._clock() + FORGOTTEN_AFTER_S / 4
+            self._broker.forget_silent(FORGOTTEN_AFTER_S)
         self._broker.report(
             WorkerState(
                 name=self.name,

@@ -126,3 +126,13 @@ def test_gc_removes_only_with_delete(tmp_path: Path, mine: tuple[object, ...]) -
     done = json.loads(call("models", "gc", "--days", "0", "--delete", "--json", *mine).stdout)
     assert {"name": "tiny", "versions": [2], "leftovers": []} in done["models"]
     assert not (tmp_path / "store/tiny/2").exists()
+
+
+def test_a_challenger_gets_a_share_of_the_frames(mine: tuple[object, ...]) -> None:
+    promote = ("models", "promote", "tiny@2", "--as", "challenger", *mine)
+    assert json.loads(call(*promote, "--share", "10%", "--json").stdout)["shares"] == {
+        "challenger": 0.1
+    }
+    for wrong in ("110%", "-1", "much"):
+        assert "write a part of the frames, e.g. 10%" in complaint(*promote, "--share", wrong)
+    assert "only a challenger" in complaint("models", "promote", "tiny@2", "--share", "0.1", *mine)

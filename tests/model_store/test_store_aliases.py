@@ -196,3 +196,24 @@ def test_asking_again_is_one_question(
     asked.clear()
     worker.resolve("tiny")
     assert asked == [("tiny", 2)]
+
+
+def test_a_challengers_share_is_kept_with_its_alias(store: Store, open_store: OpenStore) -> None:
+    store.promote("tiny", 2, "challenger", share=0.1)
+    other = open_store()
+    assert (other.resolve("tiny", "challenger").share, other.resolve("tiny").share) == (0.1, 0.0)
+    store.promote("tiny", 3)
+    store.promote("tiny", 2, "challenger", share=0.5)
+    assert other.resolve("tiny", "challenger").share == 0.5
+    store.promote("tiny", 1, "challenger")
+    assert other.resolve("tiny", "challenger").share == 0.5
+    store.retire("tiny", "challenger")
+    store.promote("tiny", 2, "challenger")
+    assert other.resolve("tiny", "challenger").share == 0.0
+
+
+def test_only_a_challenger_takes_a_share(here: Store) -> None:
+    for alias, share in (("champion", 0.1), ("challenger", 1.5), ("challenger", -0.1)):
+        with pytest.raises(Reject, match="only a challenger takes one, 0 to 1"):
+            here.promote("tiny", 2, alias, share=share)
+    assert here.aliases("tiny") == {"champion": 1}

@@ -11,6 +11,7 @@ from rigs import QUICK, SPEC, Rig
 from stream.broker import Completion, UnpublishedModel, WorkerState
 from stream.codec import pack
 from stream.messages import RunSpec
+from stream.shadows import ShadowCount
 from xas.errors import Backpressure, Fenced, RunForgotten, RunRefused
 
 # -- producers ------------------------------------------------------------------------------------
@@ -392,12 +393,16 @@ def test_a_consumer_that_leaves_loses_nothing(rig: Rig) -> None:
     assert rig.broker.shards()[0].pending == 0
 
 
+def word(name: str, seen_at: float) -> WorkerState:
+    return WorkerState(
+        name=name, host="h", pid=1, device="cpu", models=["tiny@1"], frames=1, sites=2, failures=3,
+        busy_s=0.5, seen_at=seen_at,
+    )  # fmt: skip
+
+
 def test_a_sign_of_life_fades(rig: Rig) -> None:
     rig.change(worker_silence_s=1.0)
-    state = WorkerState(
-        name="w1", host="h", pid=1, device="cpu", models=["tiny@1"], frames=1, sites=2, failures=3,
-        busy_s=0.5, seen_at=0.0,
-    )  # fmt: skip
+    state = word("w1", seen_at=0.0)
     opened_at = rig.open_run() and rig.broker.run("md").opened_at
     rig.broker.report(replace(state, seen_at=opened_at - 2.0))
     assert rig.broker.workers() == []
@@ -406,6 +411,43 @@ def test_a_sign_of_life_fades(rig: Rig) -> None:
     assert (found.name, list(found.models), found.failures) == ("w1", ["tiny@1"], 3)
     rig.broker.leave("w1")
     assert rig.broker.workers() == []
+
+
+def test_a_worker_that_was_killed_is_forgotten_unless_it_holds_something(rig: Rig) -> None:
+    rig.push(rig.open_run(), 0)
+    rig.take("holds")
+    rig.take("idle")
+    for name in ("holds", "idle"):
+        rig.broker.report(word(name, seen_at=1.0))
+    rig.broker.forget_silent(1e12)
+    rig.wait(0.1)
+    rig.broker.forget_silent(0.05)
+    assert rig.broker.workers() == []
+    rig.wait(QUICK.claim_idle_s)
+    assert len(rig.broker.claim("heir")) == 1
+
+
+def test_a_run_goes_on_with_the_model_it_began_with(rig: Rig) -> None:
+    for name in ("a", "b"):
+        rig.broker.publish_model(name, name.encode())
+    assert rig.broker.begin_run("md", "a") is None
+    rig.open_run()
+    assert [rig.broker.begin_run("md", name) for name in ("b", "a")] == [b"b", b"b"]
+
+
+def test_counts_of_a_shadow_add_up_over_workers(rig: Rig) -> None:
+    for worker in (1, 2):
+        rig.broker.count_shadow(
+            ShadowCount(
+                run="md", served="m@1", shadow="m@2", frames=3, skipped=worker, sites=worker,
+                max_percent=1.5 * worker, bins={"7": 1, str(worker): 1},
+            )
+        )  # fmt: skip
+    rig.broker.count_shadow(ShadowCount(run="other", served="m@1", shadow="m@2", failed=1))
+    first, second = rig.broker.shadows()
+    assert (first.run, first.frames, first.skipped, first.sites) == ("md", 6, 3, 3)
+    assert (first.max_percent, first.bins) == (3.0, {"7": 2, "1": 1, "2": 1})
+    assert (second.run, second.failed, second.bins) == ("other", 1, {})
 
 
 # -- writers --------------------------------------------------------------------------------------
