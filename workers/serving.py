@@ -37,14 +37,14 @@ def challenged(run: str, first: int, n_frames: int, share: float) -> NDArray[np.
 class Serving:
     """Predicts batches. A challenger that fails leaves its frames to the champion.
 
-    ``faults``: why a challenger or shadow that was chosen is not here.
+    ``faults``: why a challenger or shadow that was chosen is not here, or fails.
     """
 
     choice: Choice
     champion: Predictor
     challenger: Predictor | None = None
     shadow: Predictor | None = None
-    faults: Sequence[str] = field(default_factory=tuple)
+    faults: list[str] = field(default_factory=list)
 
     def predictors(self) -> list[Predictor]:
         """Those that rows may be made by."""
@@ -68,10 +68,16 @@ class Serving:
             return self._whole(structures, sites, batch.absorber)
         try:
             other = _part(self.challenger, structures, sites, batch.absorber, taken)
-        except Exception:  # noqa: BLE001 - a model that is being tried must cost no frame
+        except Exception as error:  # noqa: BLE001 - a model that is tried must cost no frame
+            self._blame_challenger(error)
             return self._whole(structures, sites, batch.absorber)
         own = _part(self.champion, structures, sites, batch.absorber, ~taken)
         return Outcome.woven(own, other, taken)
+
+    def _blame_challenger(self, error: Exception) -> None:
+        if not self.faults:
+            name = self.choice.challenger
+            self.faults.append(f"challenger {name} fails: {type(error).__name__}: {error}")
 
     def _taken(self, jobs: Sequence[Job]) -> NDArray[np.bool_]:
         share = self.choice.share if self.challenger else 0.0

@@ -128,7 +128,10 @@ def test_a_challenger_that_fails_costs_no_frame(
     desk.predictors["tiny@2"] = Cursed(challenger, cursed=26)
     frames = iron_oxides(N)
     desk.push(frames)
-    desk.work()
+    worker = desk.worker()
+    worker.step(0)
+    worker.models.look(desk)
+    assert "challenger tiny@2 fails: FloatingPointError" in worker.models.problems()[0]
     assert desk.status() == [1] * N
     np.testing.assert_allclose(desk.intensity(), predictor.predict(frames).intensity, atol=1e-6)
     assert model_of_frames(desk) == [False] * N
