@@ -64,7 +64,8 @@ class Models:
     def _follow(self, reference: str, serving: Serving, catalogue: Catalogue) -> None:
         choice = catalogue.choose(reference)
         if replace(choice, stale="") == replace(serving.choice, stale=""):
-            wanted = bool(serving.faults) and self._is_due(reference)
+            # a fault that is new is told first, and tried again later
+            wanted = bool(serving.faults) and reference in self._retry and self._is_due(reference)
         else:
             wanted = self._is_due(reference) or choice.champion == serving.choice.champion
         if wanted:
