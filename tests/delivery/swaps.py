@@ -50,7 +50,13 @@ def make_store(place: Path) -> None:
 
 
 def stream_with_swaps(
-    stand: Stand, frames: StructureBatch, place: Path, *, swaps: int, pause_s: float
+    stand: Stand,
+    frames: StructureBatch,
+    place: Path,
+    *,
+    swaps: int,
+    pause_s: float,
+    push_pause_s: float = 0.0,
 ) -> tuple[RunFile, Swaps]:
     """A run of all the frames with two workers, while the alias moves."""
     mover = Swaps(place, pause_s, swaps)
@@ -59,7 +65,7 @@ def stream_with_swaps(
     for name in ("w0", "w1"):
         stand.start("worker", name, "--name", name, "--models", str(place))
     stand.wait_for_workers(2)
-    with stand.pushing("md", frames):
+    with stand.pushing("md", frames, push_pause_s):
         stand.wait("md", lambda state: state.watermark > 200)
         thread.start()
     file = stand.wait_until_finished("md")

@@ -46,7 +46,9 @@ def start_workers(stand: Stand, *names: str) -> Path:
 
 def test_a_moved_alias_loses_no_frame_and_every_row_is_that_of_its_model(stand: Stand) -> None:
     frames, place = moving_frames(15_000), stand.folder / "models"
-    file, mover = stream_with_swaps(stand, frames, place, swaps=50, pause_s=0.3)
+    file, mover = stream_with_swaps(  # the stream outlasts several looks at the alias
+        stand, frames, place, swaps=50, pause_s=0.8, push_pause_s=0.02
+    )
     made_by = assert_rows_are_their_models(file, frames, place)
     assert mover.moved_at
     assert set(made_by) == {"fe-k@1", "fe-k@2"}
