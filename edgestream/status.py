@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from stream.broker import RunState, ShardState, WorkerState
 from stream.redis_broker import RedisBroker
 from stream.settings import Settings
-from stream.url_secrets import shown
 from stream.shadows import ShadowDifference
+from stream.url_secrets import shown
 
 RATE_WINDOW_S = 0.5
 

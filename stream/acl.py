@@ -56,7 +56,10 @@ PRODUCER = Role(
     ),
 )
 WORKER = Role(
-    scripts=("complete", "hold", "leave", "put", "publish", "bury", "keep"),
+    scripts=(
+        *("complete", "hold", "leave", "put", "publish", "bury", "keep"),
+        *("begin_run", "count_shadow"),
+    ),
     script_keys=(
         "frames:*",
         "results",
@@ -65,21 +68,23 @@ WORKER = Role(
         "buried",
         "models",
         "workers",
+        "shadows",
         "f:*",
         "r:*",
         "d:*",
     ),
     grants=(
         _grant("~", "frames:*", "xreadgroup xgroup|create xgroup|delconsumer xautoclaim xclaim"),
-        _grant("~", "frames:*", "xpending xack xdel"),
+        _grant("~", "frames:*", "xpending xack xdel xinfo|consumers"),
         _grant("%R~", "f:*", "mget"),
         _grant("%W~", "f:*", "del"),
         _grant("%W~", "r:* d:*", "set del exists strlen persist"),
         _grant("%W~", "results", "xadd"),
         _grant("~", "buried", "xadd xdel xrange"),
-        _grant("~", "run:* bytes", "hget hincrby"),
-        _grant("%W~", "models", "hexists hsetnx"),
-        _grant("%W~", "workers", "hset hdel"),
+        _grant("~", "run:* bytes", "exists hget hincrby hsetnx"),
+        _grant("~", "models", "hget hexists hsetnx"),
+        _grant("~", "shadows", "hget hset hlen hexists expire"),
+        _grant("~", "workers", "hset hdel hgetall"),
     ),
 )
 WRITER = Role(
@@ -109,7 +114,7 @@ VIEWER = Role(
     grants=(
         _grant("%R~", "run:* bytes writer", "hmget"),
         _grant("%R~", "runs open", "smembers"),
-        _grant("%R~", "workers", "hvals"),
+        _grant("%R~", "workers shadows", "hvals"),
         _grant("%R~", "frames:* results buried", "xlen"),
         _grant("%R~", "frames:*", "xpending"),
         _grant("%R~", "buried results", "xrange"),
