@@ -20,7 +20,7 @@ from stream.refusals import (
     refuse_unknown,
 )
 from stream.server_connections import Word
-from xas.errors import Fenced, RunRefused, Stop
+from xas.errors import Fenced, RunForgotten, RunRefused
 
 GROUP = "workers"
 MAX_FRAMES = 2**24  # in one entry; far above any block of ours
@@ -68,7 +68,7 @@ def check_lease(lease: Lease, answer: Any) -> None:
     if answer[0] == b"fenced":
         raise Fenced(f"shard {lease.shard} has another writer now; {lease.owner} must stop")
     if answer[0] == b"unknown":
-        raise Stop(f"shard {lease.shard}: the server lost a run while it was being written")
+        raise RunForgotten(f"shard {lease.shard}: the server lost a run while it was being written")
 
 
 def completion_args(consumer: str, c: Completion) -> list[Word]:

@@ -21,6 +21,7 @@ from stream.result_file.rows import Rows
 from stream.result_file.survey import survey
 from stream.result_rows import EDGE_STEP_METHOD, Answer, rows_of
 from stream.settings import Settings
+from xas.errors import RunForgotten
 
 BYTES_AT_ONCE = 32 << 20  # of results in one commit, when many wait
 
@@ -74,6 +75,9 @@ class RunWriter:
                     break
                 self._keep_letters(batch)
                 self.broker.commit(self.lease, self.state.run, self.on_disk, batch)
+            except RunForgotten:
+                self._let_go()
+                raise
             except BaseException:
                 self._put_back(batch)  # what is durable already is only acknowledged next time
                 raise
@@ -87,6 +91,11 @@ class RunWriter:
             size += entry.held_bytes
             reach = max(reach, entry.first + entry.n_frames)
         return batch
+
+    def _let_go(self) -> None:
+        """What is in hand is of a server that has it no more, and its producer pushes it again."""
+        self._waiting.clear()
+        self._order.clear()
 
     def _put_back(self, batch: list[ResultEntry]) -> None:
         for entry in batch:
@@ -163,7 +172,10 @@ class RunWriter:
     def _record(self, sha: str) -> ModelRecord:
         packed = self.broker.model(self.lease, sha)
         if packed is None:
-            raise AssertionError(f"run {self.state.run}: a result of the unpublished model {sha}")
+            raise RunForgotten(
+                f"run {self.state.run!r}: the server forgot the model {sha[:12]} of results that wait "
+                "here, and so the results: they come again"
+            )
         return decode(packed, ModelRecord)
 
     def _open_folder(self, record: ModelRecord | None) -> None:

@@ -81,6 +81,11 @@ def run_until_stopped(step: Callable[[], object], stop: threading.Event, *, name
             trouble.over()
 
 
+def is_due(at: float, now: float, interval_s: float) -> bool:
+    """Whether it is time for what comes every ``interval_s``; also where a clock was set back."""
+    return not 0.0 < at - now <= interval_s
+
+
 class Patience:
     """Waits longer with each failure, and speaks when trouble starts, changes and ends."""
 

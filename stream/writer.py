@@ -23,7 +23,7 @@ from stream.messages import RunSpec
 from stream.result_file.leftovers import sweep_finished
 from stream.result_file.survey import Survey, highest_epoch, survey
 from stream.run_writer import BYTES_AT_ONCE, RunWriter
-from stream.service import run_until_stopped, say
+from stream.service import is_due, run_until_stopped, say
 from stream.settings import Settings
 from stream.storage import storage
 from xas.errors import BadResultFile, Fenced, Reject, Retry, RunRefused, Stop
@@ -120,11 +120,11 @@ class Writer:
 
     def _step(self, block_s: float) -> int:
         self._renew_if_due()
-        early_s = self._next_commit - self._clock()
-        if early_s > 0.0:
+        early_s, interval_s = self._next_commit - self._clock(), self._settings.commit_interval_s
+        if 0.0 < early_s <= interval_s:  # more: the clock was set back
             time.sleep(min(early_s, block_s))
             return 0
-        self._next_commit = self._clock() + self._settings.commit_interval_s
+        self._next_commit = self._clock() + interval_s
         self._look_if_due()
         n = self._gather()
         self.commit()
@@ -202,8 +202,9 @@ class Writer:
     # -- lease ------------------------------------------------------------------------------------
 
     def _renew_if_due(self) -> None:
-        if self._clock() >= self._next_renewal:
-            self._next_renewal = self._clock() + self._settings.lease_s / 3
+        interval_s = self._settings.lease_s / 3
+        if is_due(self._next_renewal, self._clock(), interval_s):
+            self._next_renewal = self._clock() + interval_s
             self._broker.renew(self._lease)
 
     def _raise_epoch(self, above: int) -> None:
@@ -215,7 +216,7 @@ class Writer:
     # -- runs -------------------------------------------------------------------------------------
 
     def _look_if_due(self) -> None:
-        if self._clock() >= self._next_look:
+        if is_due(self._next_look, self._clock(), LOOK_INTERVAL_S):
             self._next_look = self._clock() + LOOK_INTERVAL_S
             self._look()
 

@@ -13,7 +13,7 @@ from functools import partial
 from stream.broker import Entry, UnpublishedModel, WorkerBroker, WorkerState
 from stream.codec import encode
 from stream.messages import DeadLetter
-from stream.service import run_until_stopped, say
+from stream.service import is_due, run_until_stopped, say
 from stream.settings import Settings
 from workers.answer import Answer
 from workers.batcher import Batch, Job, batches
@@ -118,8 +118,9 @@ class Worker:
             if unseen:
                 return unseen
             self._may_hold_unseen = False
-        if self._clock() >= self._next_claim:
-            self._next_claim = self._clock() + self._settings.claim_idle_s / 4
+        interval_s = self._settings.claim_idle_s / 4
+        if is_due(self._next_claim, self._clock(), interval_s):
+            self._next_claim = self._clock() + interval_s
             claimed = self._broker.claim(self.name)
             if claimed:
                 self._next_claim = 0.0
@@ -214,8 +215,9 @@ class Worker:
             self._complete(Answer.each([[job]], outcome), serving)
 
     def _beat(self, entries: Sequence[Entry]) -> None:
-        if self._clock() >= self._next_beat:
-            self._next_beat = self._clock() + self._settings.claim_idle_s / 4
+        interval_s = self._settings.claim_idle_s / 4
+        if is_due(self._next_beat, self._clock(), interval_s):
+            self._next_beat = self._clock() + interval_s
             self._broker.heartbeat(self.name, entries)
 
     # -- giving back ------------------------------------------------------------------------------
@@ -266,7 +268,8 @@ class Worker:
         self._broker.bury(self.name, entry, encode(letter))
 
     def _report(self, problem: str = "") -> None:
-        if not problem and self._clock() < self._next_report:
+        due = is_due(self._next_report, self._clock(), REPORT_INTERVAL_S)
+        if not problem and not due:
             return
         self._next_report = self._clock() + REPORT_INTERVAL_S
         self._count_shadows()

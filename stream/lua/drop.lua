@@ -1,7 +1,7 @@
 #!lua flags=allow-oom
 -- KEYS: run   ARGV: epoch, n, when the first and the last was (0: now)
 local epoch = redis.call('HGET', KEYS[1], 'epoch')
-if not epoch then return {'unknown'} end
+if not epoch or tonumber(epoch) < tonumber(ARGV[1]) then return {'unknown'} end  -- see push
 if epoch ~= ARGV[1] then return {'fenced'} end
 local now = redis.call('TIME')
 local now_s = now[1] + now[2] / 1e6

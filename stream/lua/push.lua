@@ -7,6 +7,8 @@ local function refuse(...)
   return {...}
 end
 if not f[1] then return refuse('unknown') end
+-- epochs only rise: a lower one is of a server that went back behind the opening
+if tonumber(f[1]) < tonumber(ARGV[1]) then return refuse('unknown') end
 if f[1] ~= ARGV[1] then return refuse('fenced') end
 if f[5] ~= '' then return refuse('refused', f[5]) end
 if f[3] ~= '' then return refuse('sealed', f[3]) end

@@ -187,6 +187,20 @@ def test_a_server_that_forgot_a_lease_gives_it_again(
         redis_rig.broker.acquire(0, "another", above=0)
 
 
+def test_a_server_that_went_back_behind_the_opening_is_not_taken_for_another_producer(
+    redis_rig: Rig, server: RedisConnection
+) -> None:
+    opened = redis_rig.open_run(resume=True)
+    # as its append-only file had it before
+    server.command("HINCRBY", "{es:0}:run:md", "epoch", -1)
+    with pytest.raises(RunForgotten):
+        redis_rig.push(opened, 0)
+    with pytest.raises(RunForgotten):
+        redis_rig.broker.seal(opened, 0)
+    with pytest.raises(RunForgotten):
+        redis_rig.broker.drop(opened, 1)
+
+
 def test_a_producer_opens_its_run_again_on_a_server_that_forgot(
     redis_rig: Rig, server: RedisConnection
 ) -> None:

@@ -17,7 +17,7 @@ from stream.messages import RunSpec
 from stream.result_file import RunFile
 from stream.settings import Settings
 from stream.writer import Writer
-from xas.errors import BadModel, Fenced, RunRefused, ServerUnreachable, Stop, StorageFailed
+from xas.errors import BadModel, Fenced, RunForgotten, RunRefused, ServerUnreachable, Stop, StorageFailed
 
 SETTINGS = Settings(commit_interval_s=0.0, segment_grace_s=0.0, lease_s=10.0)
 
@@ -214,6 +214,34 @@ def test_what_a_restarted_server_shows_again_is_acknowledged_again(
     assert_nothing_held(broker)
     assert (broker.run("md").watermark, broker.run("md").finished) == (4, finished)
     assert_rows(out / "md.h5", 4)
+
+
+def test_results_whose_model_the_server_forgot_come_again(
+    broker: MemoryBroker, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_and_push(broker, [2, 2])
+    work(broker)
+    broker.seal(opened, 4)
+    writer = writer_of(broker, out)
+    with monkeypatch.context() as patch:
+        patch.setattr(broker, "model", lambda *_: None)  # it came back empty a moment ago
+        with pytest.raises(RunForgotten, match="forgot the model"):
+            step(writer, broker, 1)
+    step(writer, broker)
+    assert_rows(out / "md.h5", 4)
+    assert_nothing_held(broker)
+
+
+def test_a_clock_that_is_set_back_stops_no_writer(broker: MemoryBroker, out: Path) -> None:
+    opened = open_and_push(broker, [2])
+    clock = Clock()
+    writer = Writer(broker, out, settings=replace(SETTINGS, commit_interval_s=0.2), clock=clock)
+    writer.step(0)
+    clock.now -= 3600.0
+    work(broker)
+    broker.seal(opened, 2)
+    writer.step(0)
+    assert broker.run("md").finished
 
 
 def test_frames_that_were_cut_again_are_written_once(broker: MemoryBroker, out: Path) -> None:
