@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import tempfile
 import time
@@ -27,6 +28,7 @@ def main() -> None:
     parser.add_argument("--stalled", type=float, default=STALLED_S, help="seconds without a frame")
     words = parser.parse_args()
     print(f"seed {words.seed}", file=sys.stderr)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder = Path(tempfile.mkdtemp(prefix="campaign-"))
     missing = impossible(folder)
     say_missing(missing)

@@ -7,8 +7,10 @@
 #include <fcntl.h>
 #include <stdint.h>
 #include <stdio.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/time.h>
 #include <time.h>
@@ -20,6 +22,7 @@ static int synced = -1;
 __attribute__((constructor)) static void begin(void) {
     const char *path = getenv("ES_SHIM"), *record = getenv("ES_SYNCED");
     int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1;
+    if (path) prctl(PR_SET_PDEATHSIG, SIGKILL); /* nobody outlives a campaign that is killed */
     if (fd >= 0) {
         void *page = mmap(NULL, 16, PROT_READ, MAP_SHARED, fd, 0);
         if (page != MAP_FAILED) control = page;

@@ -46,10 +46,12 @@ class Shim:
         return self._library is not None
 
     def environment(self) -> dict[str, str]:
+        before = os.environ.get("PYTHONPATH", "")
+        found = {**os.environ, "PYTHONPATH": f"{HERE}:{HERE.parent}:{HERE.parents[1]}:{before}"}
         if self._library is None:
-            return dict(os.environ)
+            return found
         named = {"LD_PRELOAD": self._library, "ES_SHIM": self._path, "ES_SYNCED": self.record}
-        return {**os.environ, **{name: str(value) for name, value in named.items()}}
+        return {**found, **{name: str(value) for name, value in named.items()}}
 
     def jump(self, seconds: float) -> None:
         """Set the wall clock so far from the true one."""
