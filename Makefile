@@ -2,12 +2,13 @@
 # make test    install what is needed, run the whole test suite
 # make check   what CI runs: format, lint, types, import contracts, tests
 # make audit   known vulnerabilities of what is installed here; by hand, needs PyPI
+# make campaign  a million frames under a thousand faults, hours; FRAMES=, FAULTS=, SEED=
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 PARTS := pyproject.toml constraints.txt $(wildcard xas/*.[ch]) stream/sources/_columns.c
 
-.PHONY: audit demo test check format lint clean
+.PHONY: audit campaign demo test check format lint clean
 
 demo: .venv/.installed
 	$(BIN)/edgestream demo --out demo-out
@@ -17,6 +18,10 @@ test: .venv/.developer
 
 check: .venv/.developer lint
 	$(BIN)/python -m pytest
+
+campaign: .venv/.developer
+	PYTHONPATH=.:tests:tests/campaign $(BIN)/python tests/campaign/long.py \
+	  --frames $(or $(FRAMES),1000000) --faults $(or $(FAULTS),1000) $(if $(SEED),--seed $(SEED))
 
 lint: .venv/.developer
 	$(BIN)/ruff format --check .

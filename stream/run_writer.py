@@ -173,8 +173,8 @@ class RunWriter:
         packed = self.broker.model(self.lease, sha)
         if packed is None:
             raise RunForgotten(
-                f"run {self.state.run!r}: the server forgot the model {sha[:12]} of results that wait "
-                "here, and so the results: they come again"
+                f"run {self.state.run!r}: the server forgot the model {sha[:12]} and with it the "
+                "results that wait here: they come again"
             )
         return decode(packed, ModelRecord)
 

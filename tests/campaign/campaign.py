@@ -32,6 +32,7 @@ from stream.messages import DeadLetter
 from stream.redis_broker import RedisBroker
 from stream.redis_connection import RedisConnection
 from stream.result_file.reader import RunFile
+from stream.service import say
 from stream.settings import Settings
 from workers.predictor import Predictor
 from xas.errors import BadResultFile, Retry
@@ -203,7 +204,10 @@ class Campaign:
             self.proxy.sever(whom)  # type: ignore[arg-type]
             self._after(0.2 + fault.draw, self.proxy.heal)
         else:
-            getattr(self, "_" + fault.kind.replace(" of the ", "_").replace(" of a ", "_").replace(" ", "_"))(fault)
+            getattr(
+                self,
+                "_" + fault.kind.replace(" of the ", "_").replace(" of a ", "_").replace(" ", "_"),
+            )(fault)
 
     def _after(self, seconds: float, act: Callable[[], object]) -> None:
         timer = threading.Timer(seconds, act)
@@ -350,7 +354,7 @@ def play(
     finally:
         campaign.close()
         (folder / "history").write_text("\n".join(campaign.history))
-    print(campaign.table(), file=sys.stderr)
+    say(campaign.table())
     return ledger
 
 
@@ -376,7 +380,7 @@ def impossible(folder: Path) -> dict[str, str]:
 
 def say_missing(missing: dict[str, str]) -> None:
     for kind, why in missing.items():
-        print(f"not covered: {kind}: {why}", file=sys.stderr)
+        say(f"not covered: {kind}: {why}")
 
 
 __all__: Sequence[str] = ("Campaign", "impossible", "play", "say_missing")

@@ -82,7 +82,9 @@ class Ledger:
         if wrong.any():
             self.notes.append(f"{run.name}: frame {good[wrong][0]} is not its own prediction")
 
-    def book_letters(self, script: Script, letters: Sequence[DeadLetter], *, forgetful: bool) -> None:
+    def book_letters(
+        self, script: Script, letters: Sequence[DeadLetter], *, forgetful: bool
+    ) -> None:
         """Dead letters against the planted poison; only a server that lost data may lack some."""
         planted = {(run.name, i) for run in script.runs for i in run.poison}
         found = Counter((letter.run, letter.first) for letter in letters)

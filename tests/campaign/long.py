@@ -1,6 +1,6 @@
 """The long campaign: ``make campaign``, or with PYTHONPATH=.:tests:tests/campaign
 
-    python tests/campaign/long.py --frames 1000000 --faults 1000 --seed 7
+python tests/campaign/long.py --frames 1000000 --faults 1000 --seed 7
 """
 
 from __future__ import annotations
@@ -15,6 +15,8 @@ from pathlib import Path
 from campaign import STALLED_S, impossible, play, say_missing
 from script import Size, write_script
 
+from stream.service import say
+
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Faults by chance, and a ledger at the end.")
@@ -27,7 +29,7 @@ def main() -> None:
     parser.add_argument("--spool", action="store_true", help="producers keep a spool")
     parser.add_argument("--stalled", type=float, default=STALLED_S, help="seconds without a frame")
     words = parser.parse_args()
-    print(f"seed {words.seed}", file=sys.stderr)
+    say(f"seed {words.seed}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     folder = Path(tempfile.mkdtemp(prefix="campaign-"))
     missing = impossible(folder)
@@ -37,7 +39,7 @@ def main() -> None:
     ledger = play(
         script, folder, protection=words.protection, spool=words.spool, stalled_s=words.stalled
     )
-    print(f"logs, journals and files: {folder}", file=sys.stderr)
+    say(f"logs, journals and files: {folder}")
     raise SystemExit(not ledger.clean)
 
 

@@ -26,7 +26,7 @@ from stream.messages import RunSpec
 from stream.producer import Producer
 from stream.redis_broker import RedisBroker
 from stream.settings import Settings
-from xas.errors import Fenced, Retry, RunForgotten, RunRefused
+from xas.errors import Fenced, Retry, RunRefused
 
 BLOCK = 40
 PAUSE_S = 0.05

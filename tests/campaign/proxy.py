@@ -75,7 +75,9 @@ class Proxy:
                     target=self._carry, args=(one, other, asks, left), daemon=True
                 ).start()
 
-    def _carry(self, source: socket.socket, target: socket.socket, asks: bool, left: list[int]) -> None:
+    def _carry(
+        self, source: socket.socket, target: socket.socket, asks: bool, left: list[int]
+    ) -> None:
         with contextlib.suppress(OSError):
             while data := source.recv(2**16):
                 lost = self.cut == "silent" or (self.cut == "deaf" and not asks)

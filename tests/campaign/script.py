@@ -45,7 +45,7 @@ FORGETFUL = ("server without its last second", "server cut at a random byte", "s
 
 
 class Run(msgspec.Struct, frozen=True):
-    """Frame i of a run follows from its name's number and i alone: its producer can make it again."""
+    """Frame i follows from the run's number and i alone: its producer can make it again."""
 
     name: str
     number: int

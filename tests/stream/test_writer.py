@@ -17,7 +17,15 @@ from stream.messages import RunSpec
 from stream.result_file import RunFile
 from stream.settings import Settings
 from stream.writer import Writer
-from xas.errors import BadModel, Fenced, RunForgotten, RunRefused, ServerUnreachable, Stop, StorageFailed
+from xas.errors import (
+    BadModel,
+    Fenced,
+    RunForgotten,
+    RunRefused,
+    ServerUnreachable,
+    Stop,
+    StorageFailed,
+)
 
 SETTINGS = Settings(commit_interval_s=0.0, segment_grace_s=0.0, lease_s=10.0)
 
