@@ -32,6 +32,8 @@ class Actor:
 
     def start(self) -> None:
         self.last_start = time.monotonic()
+        if self.process is not None and self.process.poll() is not None:
+            self.process.stdin.close()  # type: ignore[union-attr]
         with self.log.open("ab") as log:
             # standard input ends with the campaign: nobody stays behind
             self.process = subprocess.Popen(
