@@ -53,9 +53,9 @@ class RunModels:
 
     def reference(self, block: FrameBlock) -> str:
         """By which reference to predict a block: its own, or the fixed one that its run holds."""
+        serving = self._get(block.model)  # also where it is fixed: it may be unknown
         if is_fixed(block.model):
             return block.model
-        serving = self._get(block.model)
         run = self._runs.get(block.run) or self._begin(block.run, serving)
         self._runs.move_to_end(block.run)
         run.seen_at = self._clock()
