@@ -15,7 +15,6 @@ import typer
 from edgestream.acl_command import acl
 from edgestream.bench_command import bench
 from edgestream.dlq_command import dlq_app
-from edgestream.dlq_command import dlq_app
 from edgestream.ending import end_well
 from edgestream.model_commands import models_app
 from edgestream.options import (
