@@ -3,7 +3,7 @@
 /entry (NXentry)
   energy, and the columns below
   element, edge, sample, process (NXprocess), models, dropped
-  spectra (NXdata, links)   average (NXdata)   sites/   structures/   dead_letters/
+  spectra (NXdata, links)   average (NXdata)   sites/   structures/   dead_letters/   checksums/
 """
 
 from __future__ import annotations
@@ -29,12 +29,12 @@ STATE = "entry/process/state"  # JSON: what recovery needs, see segment.py
 ENERGY = "entry/energy"
 REASON_BYTES = 500
 
-Axis = Literal["frame", "bound", "site", "atom", "dead"]
+Axis = Literal["frame", "bound", "site", "atom", "dead", "stretch"]
 
 
 @dataclass(frozen=True, slots=True)
 class Column:
-    """A dataset with one row a frame, site, atom, dead letter, or bound (frames + 1).
+    """A dataset with one row a frame, site, atom, dead letter, stretch, or bound (frames + 1).
 
     tail holds the lengths of the further axes; "energy" stands for the energies of the run.
     twin: the column of frames that has the same rows where every frame has one site.
@@ -94,12 +94,27 @@ _STRUCTURES = (
     _column("structures/cell", "<f8", "frame", 3, 3, units="angstrom", meaning="0: no cell"),
     _column("structures/pbc", "u1", "frame", 3),
 )
-_ONLY_IF_ANY = ("dead",)
+CHECKED = tuple(column.path for column in _ALWAYS + _STRUCTURES)
+STRETCH_ROWS = "entry/checksums/rows"
+STRETCH_SUMS = "entry/checksums/values"
+_CHECKSUMS = (
+    _column("checksums/rows", "<i8", "stretch", 4, meaning="frames, sites, atoms, dead letters"),
+    _column(
+        "checksums/values",
+        "<u8",
+        "stretch",
+        len(CHECKED),
+        meaning="of the bytes of a stretch in each column; 0 where the run has no such column",
+        algorithm="xxh3_64",
+        columns=" ".join(path.removeprefix("entry/") for path in CHECKED),
+    ),
+)
+_ONLY_IF_ANY = ("dead", "stretch")
 
 
 def columns(keep_structures: bool) -> tuple[Column, ...]:
-    """All columns of a run."""
-    return _ALWAYS + _STRUCTURES if keep_structures else _ALWAYS
+    """All columns of a run, in the order in which they lie in a file."""
+    return _CHECKSUMS + _ALWAYS + (_STRUCTURES if keep_structures else ())
 
 
 def is_written(column: Column, rows: int) -> bool:
@@ -173,7 +188,7 @@ class Summary:
 
 
 def describe(file: h5py.File, summary: Summary) -> None:
-    """Everything but the columns: groups, names, average, links, attributes."""
+    """What is not a column and not an attribute: names, models, average, links."""
     header = summary.header
     values = _names(header) | _outcome(summary) | _models(summary.models)
     values |= {f"average/{name}": value for name, (value, _) in summary.average.named().items()}
@@ -184,6 +199,10 @@ def describe(file: h5py.File, summary: Summary) -> None:
         file.id.links.create_soft(
             f"entry/spectra/{name}".encode(), f"/entry/{name}".encode(), LINKS
         )
+
+
+def annotate(file: h5py.File, summary: Summary) -> None:
+    """The attributes of everything, once it is there."""
     note(file, "/", {"default": "entry", "creator": "edgestream", "NX_class": "NXroot"})
     for name, attributes in _attributes(summary).items():
         if has(file, f"entry/{name}".removesuffix("/.")):
@@ -243,7 +262,7 @@ def _attributes(summary: Summary) -> dict[str, dict[str, Any]]:
     found["frame_time"]["units"] = header.time_units
     for name in ("edge_step", "intensity_normalised"):
         found[name]["edge_step_method"] = header.edge_step_method
-    for name in ("sites", "structures", "models", "element", "edge", "dead_letters"):
+    for name in ("sites", "structures", "models", "element", "edge", "dead_letters", "checksums"):
         found[name] = {"NX_class": "NXcollection"}
     return found
 

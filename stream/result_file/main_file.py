@@ -14,20 +14,21 @@ from stream.result_file.layout import (
     ENERGY,
     Column,
     Summary,
+    annotate,
     columns,
     describe,
     is_written,
     put_state,
 )
-from stream.result_file.segment import Segment, make_columns, state_of
+from stream.result_file.segment import Segment, make_columns, place_columns, state_of
 
 
 def write_growing(draft: Draft, whole: Segment, parts: Sequence[Segment], summary: Summary) -> None:
     """Fill a draft with virtual datasets over the segments, which lie in a folder beside it."""
     with h5py.File(draft, "w", libver=LIBVER) as file:
-        put(file, ENERGY, summary.header.energy)
+        _begin(file, whole, summary, "growing")
         _link_columns(file, whole, parts, summary.header)
-        _finish(file, whole, summary, "growing")
+        annotate(file, summary)
 
 
 def write_finished(
@@ -35,18 +36,16 @@ def write_finished(
 ) -> None:
     """Fill a draft with a copy of all rows; needs no other file."""
     with h5py.File(draft, "w", libver=LIBVER) as file:
-        put(file, ENERGY, summary.header.energy)
-        whole = make_columns(file, whole, summary.header)
-        describe_finished(file, whole, summary)
+        _begin(file, whole, summary, "finished")
+        make_columns(file, whole, summary.header)
+        annotate(file, summary)
+        whole = place_columns(file, whole, summary.header)
     raw.copy(draft, whole, parts, summary.header)
 
 
-def describe_finished(file: h5py.File, whole: Segment, summary: Summary) -> None:
-    """All but the rows of a file that needs no other."""
-    _finish(file, whole, summary, "finished")
-
-
-def _finish(file: h5py.File, whole: Segment, summary: Summary, kind: str) -> None:
+def _begin(file: h5py.File, whole: Segment, summary: Summary, kind: str) -> None:
+    """What describes the rows comes before them: a file that is cut later still tells of them."""
+    put(file, ENERGY, summary.header.energy)
     state = state_of(
         whole,
         summary.header,

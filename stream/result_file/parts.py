@@ -12,7 +12,7 @@ from stream.result_file.draft import Draft
 from stream.result_file.header import Model, RunHeader
 from stream.result_file.layout import ENERGY, arrays, put_state
 from stream.result_file.rows import Rows
-from stream.result_file.segment import Segment, make_columns, state_of
+from stream.result_file.segment import Segment, make_columns, place_columns, state_of
 
 
 def write_rows(
@@ -42,6 +42,7 @@ def _prepare(draft: Draft, segment: Segment, header: RunHeader, models: list[Mod
     """All but the rows; the segment with the places for them."""
     with h5py.File(draft, "w", libver=LIBVER) as file:
         put(file, ENERGY, header.energy)
-        segment = make_columns(file, segment, header)
         put_state(file, state_of(segment, header, models))
+        make_columns(file, segment, header)
+        segment = place_columns(file, segment, header)
     return segment

@@ -20,6 +20,7 @@ from stream.result_file.draft import Draft
 from stream.result_file.header import RunHeader
 from stream.result_file.layout import Column, columns
 from stream.result_file.segment import Segment
+from stream.result_file.stretches import stretch_arrays
 
 READ_BYTES = 1 << 18  # at a time: fits into the caches
 
@@ -27,9 +28,16 @@ READ_BYTES = 1 << 18  # at a time: fits into the caches
 def fill(
     draft: Draft, whole: Segment, contents: Mapping[str, NDArray[Any]], header: RunHeader
 ) -> None:
-    """Arrays, by path, belong to the places of their columns."""
-    for column in _stored(whole, header):
-        values = np.ascontiguousarray(contents[column.path], dtype=column.dtype)
+    """Arrays, by path, and their checksums belong to the places of their columns."""
+    stored = _stored(whole, header)
+    found = {
+        c.path: np.ascontiguousarray(contents[c.path], dtype=c.dtype)
+        for c in stored
+        if c.axis != "stretch"
+    }
+    found |= stretch_arrays(stored, found)
+    for column in stored:
+        values = found[column.path]
         draft.place(whole.places[column.path], values.reshape(-1).view(np.uint8).data)
 
 
@@ -67,12 +75,13 @@ def read_spectra(
             n = segment.end - segment.first
             for low in range(0, n, step):
                 high = min(n, low + step)
-                yield [_read(source, segment, column, header, low, high) for column in chosen]
+                yield [read_rows(source, segment, column, header, low, high) for column in chosen]
 
 
-def _read(
+def read_rows(
     source: int, segment: Segment, column: Column, header: RunHeader, low: int, high: int
 ) -> NDArray[Any]:
+    """Rows low to high of a column; OSError where the file ends before them."""
     values = np.empty(column.shape(high - low, header.n_energy), column.dtype)
     if values.size:
         at = segment.places[column.path] + low * column.row_bytes(header.n_energy)

@@ -234,9 +234,9 @@ class RunFile:
             self._file = _open_without_lock(self.path)
             self._known: tuple[Segment, Contents, Average] = (
                 *parse_state(self._file, self.path),
-                _read_average(self._file["entry/average"]),
+                read_average(self._file["entry/average"]),
             )
-            self._sources = _sources(self._file, self.path.resolve().parent)
+            self._sources = sources_of(self._file, self.path.resolve().parent)
         except FileNotFoundError as error:
             raise BadResultFile(f"{self.path}: no such file") from error
         except (OSError, KeyError, TypeError, ValueError) as error:
@@ -253,7 +253,7 @@ def _open_without_lock(path: Path) -> Any:
         return h5py.File(path, "r")
 
 
-def _sources(file: Any, folder: Path) -> list[Path]:
+def sources_of(file: Any, folder: Path) -> list[Path]:
     """The segments that a growing file names."""
     status = file["entry/status"]
     if not status.is_virtual:
@@ -261,7 +261,8 @@ def _sources(file: Any, folder: Path) -> list[Path]:
     return [folder / source.file_name.replace("%%", "%") for source in status.virtual_sources()]
 
 
-def _read_average(group: Any) -> Average:
+def read_average(group: Any) -> Average:
+    """The average as it is in a main file."""
     return Average(
         energy=group["energy"][()],
         intensity=group["intensity"][()],

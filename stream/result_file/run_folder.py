@@ -29,6 +29,7 @@ from stream.result_file.parts import merge, write_rows
 from stream.result_file.raw import read_spectra
 from stream.result_file.rows import Rows
 from stream.result_file.segment import Segment, name_of, read_state, span
+from stream.result_file.stretches import count_stretches
 from stream.result_file.survey import is_newer_than, main_path, segments_path, survey
 from stream.result_file.takeover import adopt, claim, clear, refuse
 from stream.storage import storage, storage_failed
@@ -289,6 +290,7 @@ class RunFolder:
             atoms=rows.structures.n_atoms if keep and rows.structures else 0,
             sites=len(rows.site_frame),
             dead=len(rows.reasons),
+            stretches=count_stretches(len(rows)),
             one_site_each=rows.one_site_each,
         )
 

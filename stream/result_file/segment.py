@@ -14,8 +14,9 @@ from pathlib import Path
 from typing import Any
 
 import h5py
+from xxhash import xxh3_64_intdigest
 
-from stream.result_file.datasets import create, link, reading
+from stream.result_file.datasets import create, link, place, reading
 from stream.result_file.header import (
     Model,
     RunHeader,
@@ -43,6 +44,7 @@ class Segment:
     level          counts the merges its rows went through
     first_atom     the number of atoms in the frames before it
     one_site_each  the spectra of sites are those of the frames, and stored once
+    stretches      rows that have checksums together (stretches.py); 0 where they have none
     places         where the rows of each column begin in the file, bytes; by path, if it has any
     """
 
@@ -56,6 +58,7 @@ class Segment:
     atoms: int
     sites: int
     dead: int
+    stretches: int = 0
     size: int = 0
     one_site_each: bool = False
     places: Mapping[str, int] = field(default_factory=dict)
@@ -64,7 +67,8 @@ class Segment:
         """Rows of a column in this file."""
         frames = self.end - self.first
         counts = {"frame": frames, "bound": frames + 1, "site": self.sites, "atom": self.atoms}
-        return self.dead if column.axis == "dead" else counts[column.axis]
+        counts |= {"dead": self.dead, "stretch": self.stretches}
+        return counts[column.axis]
 
     @property
     def end_atom(self) -> int:
@@ -100,18 +104,20 @@ def state_of(
     segment: Segment, header: RunHeader, models: list[Model], **about: Any
 ) -> dict[str, Any]:
     """The JSON state of a file."""
-    counts = {name: getattr(segment, name) for name in _STORED}
+    counts = {name: getattr(segment, name) for name in _STORED + _LATER}
     return {
         "format": FORMAT,
         "kind": "segment",
         **counts,
         **about,
+        "energy_xxh3": xxh3_64_intdigest(header.energy.tobytes()),
         "header": header.to_json(),
         "models": models_to_json(models),
     }
 
 
 _STORED = ("epoch", "seq", "first", "end", "level", "first_atom", "atoms", "sites", "dead")
+_LATER = ("stretches",)  # files of before have none
 
 
 def read_state(path: Path) -> tuple[Segment, Contents]:
@@ -130,6 +136,7 @@ def parse_state(file: h5py.File, path: Path) -> tuple[Segment, Contents]:
     if state["format"] > FORMAT:
         raise BadResultFile(f"{path} was written by a later edgestream; update this one")
     counts: dict[str, Any] = {name: int(state[name]) for name in _STORED}
+    counts |= {name: int(state.get(name, 0)) for name in _LATER}
     segment = Segment(path=path, size=path.stat().st_size, **counts)
     header = RunHeader.from_json(state["header"], file[ENERGY][()])
     places = _find_columns(file, segment, header)
@@ -155,24 +162,38 @@ def _find_columns(file: h5py.File, segment: Segment, header: RunHeader) -> dict[
             dataset = h5py.h5d.open(file.id, column.path.encode())
             if dataset.shape != column.shape(rows, header.n_energy):
                 raise ValueError(f"{column.path} has shape {dataset.shape}")
-            if (place := dataset.get_offset()) is not None:
-                places[column.path] = place
+            if (at := dataset.get_offset()) is not None:
+                places[column.path] = at
     return places
 
 
-def make_columns(file: h5py.File, segment: Segment, header: RunHeader) -> Segment:
-    """Make the datasets of every column, to be filled; the segment with their places."""
-    places: dict[str, int] = {}
+def make_columns(file: h5py.File, segment: Segment, header: RunHeader) -> None:
+    """Make the datasets of every column, without places yet."""
     for column in columns(header.keep_structures):
         rows = segment.rows(column)
         if column.twin and segment.one_site_each:
             link(file, column.path, column.twin)
-            places[column.path] = places[column.twin]
         elif is_written(column, rows):
-            dataset = create(file, column.path, column.shape(rows, header.n_energy), column.dtype)
-            if (place := dataset.get_offset()) is not None:
-                places[column.path] = place
+            create(file, column.path, column.shape(rows, header.n_energy), column.dtype)
+
+
+def place_columns(file: h5py.File, segment: Segment, header: RunHeader) -> Segment:
+    """Give every column its place in a file that has all else; the segment with the places."""
+    places: dict[str, int] = {}
+    file.flush()  # the library looks for places of its names only now
+    for column in columns(header.keep_structures):
+        if column.twin and segment.one_site_each:
+            places[column.path] = places[column.twin]
+        elif is_written(column, segment.rows(column)):
+            dataset = h5py.h5d.open(file.id, column.path.encode())
+            if (at := place(dataset)) is not None:
+                places[column.path] = at
     return replace(segment, places=places)
+
+
+def _sum_or_none(counts: Sequence[int]) -> int:
+    """The sum, but 0 where one is 0: checksums of some rows only would belong to no rows."""
+    return sum(counts) if all(counts) else 0
 
 
 def span(parts: Sequence[Segment], **changes: Any) -> Segment:
@@ -185,6 +206,7 @@ def span(parts: Sequence[Segment], **changes: Any) -> Segment:
         atoms=last.end_atom - first.first_atom,
         sites=sum(part.sites for part in parts),
         dead=sum(part.dead for part in parts),
+        stretches=_sum_or_none([part.stretches for part in parts]),
         size=sum(part.size for part in parts),
         one_site_each=all(part.one_site_each for part in parts),
         **changes,

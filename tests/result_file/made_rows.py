@@ -42,14 +42,18 @@ class Clock:
 
 
 def make_rows(first: int, n: int, dead: tuple[int, ...] = (), n_energy: int = N_ENERGY) -> Rows:
-    """Frames first .. first + n: 1 + i % 3 atoms and 1 + i % 2 sites for frame i."""
+    """Frames first .. first + n: 2 + i % 3 atoms and 1 + i % 2 sites for frame i."""
     index = np.arange(first, first + n)
     lost = np.isin(index, dead)
     intensity = (index[:, None] + np.arange(n_energy) / 16).astype(np.float32)
     intensity[lost] = np.nan
-    site_frame = np.repeat(index, np.where(lost, 0, 1 + index % 2))
-    atoms = 1 + index % 3
-    site_intensity = (site_frame[:, None] + np.arange(n_energy)).astype(np.float32)
+    pairs = np.where(lost, 0, 1 + index % 2)
+    site_frame = np.repeat(index, pairs)
+    site_atom = np.arange(len(site_frame)) - np.repeat(np.cumsum(pairs) - pairs, pairs)
+    atoms = 2 + index % 3
+    # the two sites of a frame differ, and their mean is the frame's spectrum
+    aside = (site_frame % 2) * (site_atom - 0.5)
+    site_intensity = (np.repeat(intensity, pairs, axis=0) + aside[:, None]).astype(np.float32)
     return Rows(
         first_index=first,
         frame_time=index * 4.0,
@@ -62,7 +66,7 @@ def make_rows(first: int, n: int, dead: tuple[int, ...] = (), n_energy: int = N_
         t_pushed=index + 0.25,
         t_predicted=index + 0.5,
         site_frame=site_frame,
-        site_atom=(site_frame % 3).astype(np.int32),
+        site_atom=site_atom.astype(np.int32),
         site_intensity=site_intensity,
         site_errors=site_intensity / 10,
         structures=StructureBatch.from_arrays(
