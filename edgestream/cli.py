@@ -46,6 +46,8 @@ from edgestream.options import (
     spec_of,
     trajectory_of,
 )
+from edgestream.replay_command import replay
+from edgestream.runs_command import runs_app
 from xas.errors import Reject
 
 app = typer.Typer(
@@ -60,6 +62,8 @@ app = typer.Typer(
 )
 app.add_typer(models_app, name="models", no_args_is_help=True)
 app.add_typer(dlq_app, name="dlq", no_args_is_help=True)
+app.add_typer(runs_app, name="runs", no_args_is_help=True)
+app.command()(replay)
 app.command()(bench)
 app.command()(acl)
 

@@ -68,10 +68,7 @@ def _spectra_of_sites(name: str) -> Column:
     return replace(column, twin=f"entry/{name}")
 
 
-_ALWAYS = (
-    _column("intensity", "<f4", "frame", "energy", long_name="intensity", **_SPECTRUM),
-    _column("intensity_errors", "<f4", "frame", "energy", **_SPECTRUM),
-    _column("intensity_normalised", "<f4", "frame", "energy", interpretation="spectrum"),
+_SMALL = (
     _column("edge_step", "<f4", "frame", units="arbitrary"),
     _column("frame_index", "<i8", "frame"),
     _column("frame_time", "<f8", "frame", long_name="time"),
@@ -82,10 +79,14 @@ _ALWAYS = (
     _column("t_predicted", "<f8", "frame", units="s", meaning="since 1970-01-01 UTC"),
     _column("sites/frame_index", "<i8", "site"),
     _column("sites/atom_index", "<i4", "site", meaning="in its frame, from 0"),
-    _spectra_of_sites("intensity"),
-    _spectra_of_sites("intensity_errors"),
     _column("dead_letters/frame_index", "<i8", "dead"),
     _column("dead_letters/reason", f"S{REASON_BYTES}", "dead"),
+)
+_SPECTRA = (
+    _column("intensity", "<f4", "frame", "energy", long_name="intensity", **_SPECTRUM),
+    _column("intensity_errors", "<f4", "frame", "energy", **_SPECTRUM),
+    _spectra_of_sites("intensity"),
+    _spectra_of_sites("intensity_errors"),
 )
 _STRUCTURES = (
     _column("structures/numbers", "u1", "atom", meaning="atomic numbers"),
@@ -94,7 +95,8 @@ _STRUCTURES = (
     _column("structures/cell", "<f8", "frame", 3, 3, units="angstrom", meaning="0: no cell"),
     _column("structures/pbc", "u1", "frame", 3),
 )
-CHECKED = tuple(column.path for column in _ALWAYS + _STRUCTURES)
+_DERIVED = (_column("intensity_normalised", "<f4", "frame", "energy", interpretation="spectrum"),)
+CHECKED = tuple(column.path for column in _SMALL + _SPECTRA + _STRUCTURES + _DERIVED)
 STRETCH_ROWS = "entry/checksums/rows"
 STRETCH_SUMS = "entry/checksums/values"
 _CHECKSUMS = (
@@ -113,8 +115,11 @@ _ONLY_IF_ANY = ("dead", "stretch")
 
 
 def columns(keep_structures: bool) -> tuple[Column, ...]:
-    """All columns of a run, in the order in which they lie in a file."""
-    return _CHECKSUMS + _ALWAYS + (_STRUCTURES if keep_structures else ())
+    """All columns of a run, in the order in which they lie in a file.
+
+    What is cut off an end then costs first what can be computed again.
+    """
+    return _CHECKSUMS + _SMALL + _SPECTRA + (_STRUCTURES if keep_structures else ()) + _DERIVED
 
 
 def is_written(column: Column, rows: int) -> bool:

@@ -86,6 +86,11 @@ class RunFile:
         return self._whole.end
 
     @property
+    def n_atoms(self) -> int:
+        """Atoms in the structures of all frames; 0 where none were kept."""
+        return self._whole.atoms
+
+    @property
     def finished(self) -> bool:
         """Whether the file is self-contained: the run ended, or was interrupted."""
         return self._contents.kind == "finished"
@@ -213,6 +218,10 @@ class RunFile:
             f"{self.path} grows, and segments beside it are missing; "
             "if it was copied, copy its .segments folder too"
         )
+
+    def column(self, name: str, rows: int | None = None) -> Column:
+        """A column by its name in the file, with a row a frame or so many; read when sliced."""
+        return self._column(name, self.n_frames if rows is None else rows)
 
     def _column(self, name: str, rows: int) -> Column:
         return Column(self.guarded, f"entry/{name}", rows)

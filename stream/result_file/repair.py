@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from stream.result_file.rows import Rows
+from stream.result_file.rows import Rows, bundled
 from stream.result_file.run_folder import RunFolder
 from stream.result_file.salvage import Remains, absent, look, salvage, with_models
 from stream.result_file.segment import parse_name
@@ -19,8 +19,12 @@ from xas.errors import BadResultFile, OutputExists
 
 Told = Callable[[int, int], None]  # frames done, frames in all
 
-_APPENDED_FRAMES = 4096
-_APPENDED_BYTES = 32 << 20
+
+def _to_nobody(done: int, total: int) -> None:
+    del done, total
+
+
+_ABSENT_FRAMES = 4096
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -40,9 +44,7 @@ class Repair:
     unreadable: list[str] = field(default_factory=list)
 
 
-def repair(
-    path: Path, target: Path | None = None, told: Told = lambda done, total: None
-) -> Repair:
+def repair(path: Path, target: Path | None = None, told: Told = _to_nobody) -> Repair:
     """Salvage all rows whose checksums hold into a new file beside; what is there stays untouched.
 
     Looks into the main file, cut or not, and into all segments beside it, also those put aside.
@@ -120,7 +122,7 @@ class _Repairing:
 
     def finish(self) -> Repair:
         """Write the file."""
-        for rows in _bundled(self._rows()):
+        for rows in bundled(self._rows()):
             self.folder.append(rows)
             self.folder.refresh()
             self.told(rows.end_index, self.remains.end)
@@ -149,7 +151,7 @@ class _Repairing:
                 rows = self._best(here, at)
             else:
                 later = [p.first for p in self.pieces[next_piece:] if p.first > at][:1]
-                rows = self._nothing(at, min([*later, self.remains.end, at + _APPENDED_FRAMES]))
+                rows = self._nothing(at, min([*later, self.remains.end, at + _ABSENT_FRAMES]))
             yield rows
             at = rows.end_index
 
@@ -196,17 +198,3 @@ def _note(ranges: list[tuple[int, int]], first: int, end: int) -> None:
         ranges[-1] = (ranges[-1][0], end)
     else:
         ranges.append((first, end))
-
-
-def _bundled(blocks: Iterator[Rows]) -> Iterator[Rows]:
-    """Rows joined to commits of some megabytes."""
-    held: list[Rows] = []
-    for rows in blocks:
-        held.append(rows)
-        frames = sum(map(len, held))
-        size = sum(block.site_intensity.nbytes * 2 + block.intensity.nbytes * 2 for block in held)
-        if frames >= _APPENDED_FRAMES or size >= _APPENDED_BYTES:
-            yield Rows.concatenate(held)
-            held = []
-    if held:
-        yield Rows.concatenate(held)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
@@ -15,6 +15,9 @@ from xas.structure import StructureBatch
 ABSENT = 0
 PREDICTED = 1
 DEAD_LETTERED = 2
+
+_BUNDLED_FRAMES = 4096
+_BUNDLED_BYTES = 32 << 20
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -172,3 +175,18 @@ _FRAME_FIELDS = (
     "t_pushed",
     "t_predicted",
 )
+
+
+def bundled(blocks: Iterable[Rows]) -> Iterator[Rows]:
+    """Blocks that follow each other joined to commits of some megabytes."""
+    held: list[Rows] = []
+    frames = size = 0
+    for rows in blocks:
+        held.append(rows)
+        frames += len(rows)
+        size += 2 * (rows.intensity.nbytes + rows.site_intensity.nbytes)
+        if frames >= _BUNDLED_FRAMES or size >= _BUNDLED_BYTES:
+            yield Rows.concatenate(held)
+            held, frames, size = [], 0, 0
+    if held:
+        yield Rows.concatenate(held)

@@ -105,9 +105,7 @@ def _open(path: Path, opened: contextlib.ExitStack) -> tuple[Part | None, Segmen
         segment, contents = parse_state(file, pinned)
     if contents.kind == "growing":  # its rows are in other files
         return None, segment, contents
-    part = Part(
-        name=path.name, segment=segment, header=contents.header, source=int(pinned.name)
-    )
+    part = Part(name=path.name, segment=segment, header=contents.header, source=int(pinned.name))
     return part, segment, contents
 
 

@@ -90,9 +90,7 @@ class Part:
             column.path
             for column in self._columns.values()
             if column.axis != "stretch"
-            and not (
-                column.path in values and stretch.holds(column, values[column.path])
-            )
+            and not (column.path in values and stretch.holds(column, values[column.path]))
         ]
 
     def _read(self, column: Column, low: int, high: int) -> NDArray[Any]:

@@ -22,6 +22,11 @@ from xas.errors import BadResultFile
 
 Told = Callable[[int, int], None]  # frames done, frames in all
 
+
+def _to_nobody(done: int, total: int) -> None:
+    del done, total
+
+
 _MOST_FAULTS = 200
 _TOLERANCE = 1e-6  # of an average: sums in another order
 
@@ -81,7 +86,7 @@ def _frames(first: int, end: int) -> str:
     return f"frame {first}: " if end - first == 1 else f"frames {first}-{end - 1}: "
 
 
-def verify(path: Path, told: Told = lambda done, total: None) -> Verdict:
+def verify(path: Path, told: Told = _to_nobody) -> Verdict:
     """Read a growing or finished run once, from begin to end, in bounded memory.
 
     Every stretch of rows against its checksums; indices without gap or double; status, sites, dead
@@ -155,9 +160,7 @@ class _Verification:
             for column in columns(header.keep_structures):
                 used = [used_rows(column, p.segment, p is parts[-1]) for p in parts]
                 begins = np.cumsum([0, *used])[:-1].tolist()
-                wanted = [
-                    (p.name, b) for p, b, n in zip(parts, begins, used, strict=True) if n
-                ]
+                wanted = [(p.name, b) for p, b, n in zip(parts, begins, used, strict=True) if n]
                 if column.path in file and file[column.path].is_virtual:
                     shown = _shown(file[column.path])
                     if shown != wanted:
@@ -221,11 +224,8 @@ def _shown(dataset: Any) -> list[tuple[str, int]]:
         (source.vspace.get_select_bounds()[0][0], source.file_name)
         for source in dataset.virtual_sources()
     ]
-    names = [(Path(name.replace("%%", "%")).name, int(begin)) for begin, name in sorted(pieces)]
-    return names
+    return [(Path(name.replace("%%", "%")).name, int(begin)) for begin, name in sorted(pieces)]
 
 
 def _plain(value: Any) -> Any:
     return value.decode() if isinstance(value, bytes) else getattr(value, "item", lambda: value)()
-
-
