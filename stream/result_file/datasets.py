@@ -2,9 +2,9 @@
 
 A commit makes some twenty datasets; the high-level calls would take most of its time.
 All datasets are contiguous: their sizes are known when a file is written, and their places in it as
-soon as they are placed, so that raw.py fills and copies them without the library. They are placed
-when all else is in the file: so what the library itself needs lies before the rows, and a file that
-something cuts later still says what it holds (salvage.py).
+soon as they are made, so that raw.py fills and copies them without the library. In the files that
+stay they are placed when all else is there: what the library itself needs then lies before the
+rows, and a file that something cuts later still says what it holds (salvage.py).
 """
 
 from __future__ import annotations
@@ -32,9 +32,11 @@ _TEXT = h5py.string_dtype()
 
 _PLACED = h5py.h5p.create(h5py.h5p.DATASET_CREATE)
 _PLACED.set_layout(h5py.h5d.CONTIGUOUS)
-_PLACED.set_alloc_time(h5py.h5d.ALLOC_TIME_LATE)
+_PLACED.set_alloc_time(h5py.h5d.ALLOC_TIME_EARLY)
 _PLACED.set_fill_time(h5py.h5d.FILL_TIME_NEVER)
 _PLACED.set_obj_track_times(False)
+_UNPLACED = _PLACED.copy()
+_UNPLACED.set_alloc_time(h5py.h5d.ALLOC_TIME_LATE)
 
 
 @contextmanager
@@ -58,15 +60,20 @@ class Piece:
     at: int
 
 
-def create(file: h5py.File, path: str, shape: tuple[int, ...], dtype: np.dtype[Any]) -> Any:
-    """A contiguous dataset without a fill value; its low-level identifier."""
-    space = h5py.h5s.create_simple(shape)
-    return h5py.h5d.create(file.id, path.encode(), _kind(dtype), space, dcpl=_PLACED, lcpl=LINKS)
+def create(
+    file: h5py.File, path: str, shape: tuple[int, ...], dtype: np.dtype[Any], *, later: bool = False
+) -> Any:
+    """A contiguous dataset without a fill value; ``later``: it waits for ``place``.
+
+    Its low-level identifier.
+    """
+    space, how = h5py.h5s.create_simple(shape), _UNPLACED if later else _PLACED
+    return h5py.h5d.create(file.id, path.encode(), _kind(dtype), space, dcpl=how, lcpl=LINKS)
 
 
 def place(dataset: Any) -> int | None:
-    """Give a dataset its place in the file; where that begins, None where it has no rows."""
-    if 0 not in dataset.shape:
+    """Where a dataset begins in the file, which is now at the latest; None without rows."""
+    if dataset.get_offset() is None and 0 not in dataset.shape:
         space = dataset.get_space()
         ones = (1,) * len(dataset.shape)
         space.select_hyperslab((0,) * len(ones), ones)

@@ -19,7 +19,7 @@ def write_rows(
     draft: Draft, segment: Segment, rows: Rows, header: RunHeader, models: list[Model]
 ) -> Segment:
     """Fill a draft with a block of rows."""
-    segment = _prepare(draft, segment, header, models)
+    segment = _prepare(draft, segment, header, models, is_small=True)
     contents = arrays(rows, segment.first_atom, header.keep_structures)
     raw.fill(draft, segment, contents, header)
     return segment
@@ -33,16 +33,19 @@ def merge(
     models: list[Model],
 ) -> Segment:
     """Fill a draft with the rows of several segments."""
-    whole = _prepare(draft, whole, header, models)
+    whole = _prepare(draft, whole, header, models, is_small=False)
     raw.copy(draft, whole, parts, header)
     return whole
 
 
-def _prepare(draft: Draft, segment: Segment, header: RunHeader, models: list[Model]) -> Segment:
+def _prepare(
+    draft: Draft, segment: Segment, header: RunHeader, models: list[Model], *, is_small: bool
+) -> Segment:
     """All but the rows; the segment with the places for them."""
     with h5py.File(draft, "w", libver=LIBVER) as file:
         put(file, ENERGY, header.energy)
         put_state(file, state_of(segment, header, models))
-        make_columns(file, segment, header)
-        segment = place_columns(file, segment, header)
-    return segment
+        make_columns(file, segment, header, later=not is_small)
+        if not is_small:
+            file.flush()  # the library looks for places of its names only now
+        return place_columns(file, segment, header)

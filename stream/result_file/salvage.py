@@ -120,7 +120,7 @@ def salvage(part: Part, stretch: Stretch) -> tuple[Rows, set[str]]:
     structures = {path for path in damaged if path.startswith("entry/structures/")}
     low, high = stretch.rows["frame"]
     first, n = part.segment.first + low, high - low
-    kept = _structures(values, n) if part.header.keep_structures and not structures else None
+    kept = _structures(values) if part.header.keep_structures and not structures else None
     if part.header.keep_structures and kept is None:
         kept = no_structures(n)
     lost = {"structures"} if structures else set()
@@ -188,7 +188,7 @@ def _rows(
     )
 
 
-def _structures(values: Mapping[str, NDArray[Any]], n: int) -> StructureBatch | None:
+def _structures(values: Mapping[str, NDArray[Any]]) -> StructureBatch | None:
     offsets = values["entry/structures/offsets"]
     numbers = values["entry/structures/numbers"]
     sizes = np.diff(offsets)

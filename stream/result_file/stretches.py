@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -61,8 +62,7 @@ def stretch_arrays(
         data, size = _bytes(contents[column.path]), _row_size(contents[column.path])
         edges = (bounds[:, _axis_of(column)] * size).tolist()
         sums[:, CHECKED.index(column.path)] = [
-            xxh3_64_intdigest(data[low:high])
-            for low, high in zip(edges[:-1], edges[1:], strict=True)
+            xxh3_64_intdigest(data[low:high]) for low, high in pairwise(edges)
         ]
     _fill_twins(sums, contents)
     return {STRETCH_ROWS: np.diff(bounds, axis=0), STRETCH_SUMS: sums}
@@ -83,7 +83,7 @@ def divide(contents: Mapping[str, NDArray[Any]]) -> Bounds:
 
 def stretches(bounds: Bounds, sums: NDArray[np.uint64] | None) -> Iterator[Stretch]:
     """One after the other."""
-    for i, (low, high) in enumerate(zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True)):
+    for i, (low, high) in enumerate(pairwise(bounds.tolist())):
         rows = {axis: (low[k], high[k]) for k, axis in enumerate(AXES)}
         yield Stretch(rows, None if sums is None else sums[i])
 

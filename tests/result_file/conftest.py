@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from made_rows import HEADER, RUN, Clock, OpenRun
+from made_rows import HEADER, RUN, Clock, OpenRun, make_rows
 
 from stream.result_file import merging
 from stream.result_file.run_folder import RunFolder
@@ -39,3 +39,13 @@ def open_run(tmp_path: Path, clock: Clock) -> OpenRun:
         return folder
 
     return recover
+
+
+@pytest.fixture
+def three_segments(open_run: OpenRun) -> RunFolder:
+    """600 frames in 3 segments; the second has two stretches."""
+    folder = open_run()
+    for first, n in ((0, 100), (100, 400), (500, 100)):
+        folder.append(make_rows(first, n, dead=(3, 317)))
+    folder.refresh(force=True)
+    return folder

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 from made_rows import RUN, OpenRun, assert_same_rows, make_rows, rows_in
-from test_verify import DEAD, finished, growing, spoil  # noqa: F401
+from test_verify import DEAD, finished, spoil
 
 from stream.result_file import RunFolder
 from stream.result_file.repair import repair
@@ -29,9 +29,9 @@ def cut(path: Path, share: float) -> None:
 
 
 def test_a_file_without_its_end_loses_only_what_can_be_computed_again(
-    growing: RunFolder,  # noqa: F811
+    three_segments: RunFolder,
 ) -> None:
-    path = alone(growing)
+    path = alone(three_segments)
     cut(path, 0.97)
     before = path.read_bytes()
     done = repair(path)
@@ -42,9 +42,9 @@ def test_a_file_without_its_end_loses_only_what_can_be_computed_again(
 
 
 def test_spectra_are_saved_where_structures_are_cut_off(
-    growing: RunFolder,  # noqa: F811
+    three_segments: RunFolder,
 ) -> None:
-    path = alone(growing)
+    path = alone(three_segments)
     cut(path, 0.75)
     done = repair(path)
     assert done.lost == []
@@ -53,9 +53,9 @@ def test_spectra_are_saved_where_structures_are_cut_off(
 
 
 def test_a_spoilt_stretch_becomes_absent_rows_and_keeps_its_structures(
-    growing: RunFolder,  # noqa: F811
+    three_segments: RunFolder,
 ) -> None:
-    path = alone(growing)
+    path = alone(three_segments)
     spoil(path, "intensity", 450)
     done = repair(path)
     assert (done.lost, done.lost_structures) == ([(356, 500)], [])
@@ -68,9 +68,9 @@ def test_a_spoilt_stretch_becomes_absent_rows_and_keeps_its_structures(
 
 
 def test_segments_give_back_what_the_main_file_lost(
-    growing: RunFolder,  # noqa: F811
+    three_segments: RunFolder,
 ) -> None:
-    path = finished(growing)  # the segments stay for their grace
+    path = finished(three_segments)  # the segments stay for their grace
     spoil(path, "intensity", 450)
     spoil(path, "status", 5)
     done = repair(path, path.with_name("other.h5"))
@@ -79,28 +79,28 @@ def test_segments_give_back_what_the_main_file_lost(
 
 
 def test_a_missing_segment_costs_its_frames_and_no_other(
-    growing: RunFolder,  # noqa: F811
+    three_segments: RunFolder,
 ) -> None:
-    place = segments_path(growing.folder, RUN)
+    place = segments_path(three_segments.folder, RUN)
     next(place.glob("*-000000100-000000500.h5")).unlink()
-    done = repair(growing.path)
+    done = repair(three_segments.path)
     assert (done.frames, done.lost) == (600, [(100, 500)])
     assert_same_rows(rows_in(Path(done.file))[500:], make_rows(500, 100, dead=DEAD))
 
 
-def test_segments_without_a_main_file_are_a_run(growing: RunFolder) -> None:  # noqa: F811
-    growing.path.unlink()
-    done = repair(growing.path)
+def test_segments_without_a_main_file_are_a_run(three_segments: RunFolder) -> None:
+    three_segments.path.unlink()
+    done = repair(three_segments.path)
     assert (done.saved, done.lost) == (600, [])
 
 
 def test_nothing_is_overwritten_and_nonsense_is_refused(
-    growing: RunFolder,
+    three_segments: RunFolder,
     tmp_path: Path,
 ) -> None:
-    repair(growing.path)
+    repair(three_segments.path)
     with pytest.raises(OutputExists):
-        repair(growing.path)
+        repair(three_segments.path)
     nonsense = tmp_path / "nonsense.h5"
     nonsense.write_bytes(b"\x89HDF\r\n\x1a\n" + bytes(range(256)) * 9)
     with pytest.raises(BadResultFile, match="nothing is left"):
@@ -111,10 +111,10 @@ def test_nothing_is_overwritten_and_nonsense_is_refused(
 
 @pytest.mark.parametrize("size", [0, 1, 40, 3000])
 def test_a_file_that_is_cut_to_its_head_is_refused_in_one_line(
-    growing: RunFolder,
+    three_segments: RunFolder,
     size: int,
 ) -> None:
-    path = alone(growing)
+    path = alone(three_segments)
     path.write_bytes(path.read_bytes()[:size])
     with pytest.raises(BadResultFile, match="nothing is left"):
         repair(path)

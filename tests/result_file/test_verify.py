@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import h5py
 import numpy as np
 import pytest
 from made_rows import HEADER, RUN, OpenRun, make_rows
+from xxhash import xxh3_64_intdigest
 
 from stream.result_file import RunFolder
 from stream.result_file.layout import CHECKED, columns
@@ -16,17 +19,6 @@ from stream.result_file.verify import verify
 from xas.errors import BadResultFile
 
 DEAD = (3, 317)
-FRAMES = 600
-
-
-@pytest.fixture
-def growing(open_run: OpenRun) -> RunFolder:
-    """600 frames in 3 segments; the second has two stretches."""
-    folder = open_run()
-    for first, n in ((0, 100), (100, 400), (500, 100)):
-        folder.append(make_rows(first, n, dead=DEAD))
-    folder.refresh(force=True)
-    return folder
 
 
 def finished(folder: RunFolder) -> Path:
@@ -43,12 +35,12 @@ def spoil(path: Path, name: str, row: int) -> None:
     path.write_bytes(data)
 
 
-def test_a_growing_and_a_finished_run_have_no_fault(growing: RunFolder) -> None:
+def test_a_growing_and_a_finished_run_have_no_fault(three_segments: RunFolder) -> None:
     for state in ("growing", "finished"):
-        verdict = verify(growing.path)
+        verdict = verify(three_segments.path)
         assert (verdict.faults, verdict.state) == ([], state)
         assert (verdict.frames, verdict.checked_frames, verdict.dead_letters) == (600, 600, 2)
-        finished(growing)
+        finished(three_segments)
 
 
 def test_merged_rows_keep_their_checksums(open_run: OpenRun, few_segments: None) -> None:
@@ -62,8 +54,8 @@ def test_merged_rows_keep_their_checksums(open_run: OpenRun, few_segments: None)
 
 
 @pytest.mark.parametrize("name", [path.removeprefix("entry/") for path in CHECKED])
-def test_one_bit_in_any_column_is_found(growing: RunFolder, name: str) -> None:
-    path = finished(growing)
+def test_one_bit_in_any_column_is_found(three_segments: RunFolder, name: str) -> None:
+    path = finished(three_segments)
     row = 1 if name.startswith("dead_letters") else 450
     spoil(path, name, row)
     faults = verify(path).faults
@@ -71,16 +63,16 @@ def test_one_bit_in_any_column_is_found(growing: RunFolder, name: str) -> None:
     assert len(faults) == 1
 
 
-def test_a_fault_names_the_frames_of_its_stretch(growing: RunFolder) -> None:
-    path = finished(growing)
+def test_a_fault_names_the_frames_of_its_stretch(three_segments: RunFolder) -> None:
+    path = finished(three_segments)
     spoil(path, "intensity", 450)
     assert verify(path).faults[0].startswith("frames 356-499: intensity does not match")
 
 
-def test_a_missing_segment_is_one_line_with_its_frames(growing: RunFolder) -> None:
-    gone = next(growing.path.with_suffix(".segments").glob("*-000000100-000000500.h5"))
+def test_a_missing_segment_is_one_line_with_its_frames(three_segments: RunFolder) -> None:
+    gone = next(three_segments.path.with_suffix(".segments").glob("*-000000100-000000500.h5"))
     gone.unlink()
-    (fault,) = verify(growing.path).faults
+    (fault,) = verify(three_segments.path).faults
     assert fault == f"frames 100-499: segment {gone.name} is missing"
 
 
@@ -89,9 +81,7 @@ def change(path: Path, name: str, row: int, value: object) -> None:
     with h5py.File(path, "r+") as file:
         file[f"entry/{name}"][row] = value
         bounds = np.cumsum(np.vstack([np.zeros((1, 4), "i8"), file["entry/checksums/rows"][:]]), 0)
-        from xxhash import xxh3_64_intdigest
-
-        for i, (low, high) in enumerate(zip(bounds[:-1], bounds[1:], strict=True)):
+        for i, (low, high) in enumerate(pairwise(bounds)):
             axis = 1 if name.startswith("sites") else 3 if name.startswith("dead") else 0
             rows = file[f"entry/{name}"][low[axis] : high[axis]]
             column = CHECKED.index(f"entry/{name}")
@@ -115,9 +105,9 @@ def change(path: Path, name: str, row: int, value: object) -> None:
     ],
 )
 def test_rows_that_contradict_each_other_are_found(
-    growing: RunFolder, name: str, row: int, value: object, words: str
+    three_segments: RunFolder, name: str, row: int, value: object, words: str
 ) -> None:
-    path = finished(growing)
+    path = finished(three_segments)
     change(path, name, row, value)
     faults = verify(path).faults
     assert any(words in fault for fault in faults), faults
@@ -133,16 +123,18 @@ def test_rows_that_contradict_each_other_are_found(
         ("models/first_frame", "models/first_frame is not what the writer noted"),
     ],
 )
-def test_what_is_said_of_the_rows_is_checked(growing: RunFolder, name: str, words: str) -> None:
-    path = finished(growing)
+def test_what_is_said_of_the_rows_is_checked(
+    three_segments: RunFolder, name: str, words: str
+) -> None:
+    path = finished(three_segments)
     with h5py.File(path, "r+") as file:
         file[f"entry/{name}"][...] = file[f"entry/{name}"][()] + 1
     faults = verify(path).faults
     assert any(words in fault for fault in faults), faults
 
 
-def test_a_cut_file_is_a_fault_and_a_missing_one_an_error(growing: RunFolder) -> None:
-    path = finished(growing)
+def test_a_cut_file_is_a_fault_and_a_missing_one_an_error(three_segments: RunFolder) -> None:
+    path = finished(three_segments)
     path.write_bytes(path.read_bytes()[:-1])
     verdict = verify(path)
     assert verdict.state == "unreadable"
@@ -152,8 +144,6 @@ def test_a_cut_file_is_a_fault_and_a_missing_one_an_error(growing: RunFolder) ->
 
 
 def test_a_run_without_frames_or_structures_has_no_fault(tmp_path: Path) -> None:
-    from dataclasses import replace
-
     bare = replace(HEADER, keep_structures=False)
     folder = RunFolder.recover(tmp_path, RUN, header=bare, epoch=1)
     folder.add_model("fe-k", "1", "ab" * 32)
