@@ -73,13 +73,14 @@ def create(
 
 def place(dataset: Any) -> int | None:
     """Where a dataset begins in the file, which is now at the latest; None without rows."""
-    if dataset.get_offset() is None and 0 not in dataset.shape:
+    at: int | None = dataset.get_offset()
+    if at is None and 0 not in dataset.shape:
         space = dataset.get_space()
         ones = (1,) * len(dataset.shape)
         space.select_hyperslab((0,) * len(ones), ones)
         dataset.write(_SCALAR, space, np.zeros((), dtype=dataset.dtype))
-    offset: int | None = dataset.get_offset()
-    return offset
+        at = dataset.get_offset()
+    return at
 
 
 def put(file: h5py.File, path: str, data: NDArray[Any]) -> None:

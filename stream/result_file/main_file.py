@@ -37,10 +37,10 @@ def write_finished(
     """Fill a draft with a copy of all rows; needs no other file."""
     with h5py.File(draft, "w", libver=LIBVER) as file:
         _begin(file, whole, summary, "finished")
-        make_columns(file, whole, summary.header, later=True)
+        made = make_columns(file, whole, summary.header, later=True)
         annotate(file, summary)
         file.flush()  # the library looks for places of its names only now
-        whole = place_columns(file, whole, summary.header)
+        whole = place_columns(made, whole)
     raw.copy(draft, whole, parts, summary.header)
 
 

@@ -45,7 +45,7 @@ def _prepare(
     with h5py.File(draft, "w", libver=LIBVER) as file:
         put(file, ENERGY, header.energy)
         put_state(file, state_of(segment, header, models))
-        make_columns(file, segment, header, later=not is_small)
+        made = make_columns(file, segment, header, later=not is_small)
         if not is_small:
             file.flush()  # the library looks for places of its names only now
-        return place_columns(file, segment, header)
+        return place_columns(made, segment)

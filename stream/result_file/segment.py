@@ -169,28 +169,24 @@ def _find_columns(file: h5py.File, segment: Segment, header: RunHeader) -> dict[
 
 def make_columns(
     file: h5py.File, segment: Segment, header: RunHeader, *, later: bool = False
-) -> None:
-    """Make the datasets of every column; ``later``: without places yet, which takes 4 ms more."""
+) -> dict[str, Any]:
+    """Make the datasets of every column, by path; ``later``: without places yet, 2 ms dearer."""
+    made: dict[str, Any] = {}
     for column in columns(header.keep_structures):
         rows = segment.rows(column)
         if column.twin and segment.one_site_each:
             link(file, column.path, column.twin)
+            made[column.path] = made[column.twin]
         elif is_written(column, rows):
             shape = column.shape(rows, header.n_energy)
-            create(file, column.path, shape, column.dtype, later=later)
+            made[column.path] = create(file, column.path, shape, column.dtype, later=later)
+    return made
 
 
-def place_columns(file: h5py.File, segment: Segment, header: RunHeader) -> Segment:
+def place_columns(made: Mapping[str, Any], segment: Segment) -> Segment:
     """Find every column its place, in a file that has all else; the segment with the places."""
-    places: dict[str, int] = {}
-    for column in columns(header.keep_structures):
-        if column.twin and segment.one_site_each:
-            places[column.path] = places[column.twin]
-        elif is_written(column, segment.rows(column)):
-            dataset = h5py.h5d.open(file.id, column.path.encode())
-            if (at := place(dataset)) is not None:
-                places[column.path] = at
-    return replace(segment, places=places)
+    found = {path: place(dataset) for path, dataset in made.items()}
+    return replace(segment, places={path: at for path, at in found.items() if at is not None})
 
 
 def _sum_or_none(counts: Sequence[int]) -> int:
