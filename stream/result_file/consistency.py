@@ -48,9 +48,9 @@ class Consistency:
         if self._keeps_structures:
             self._check_structures(rows, sites, first, end, segment)
 
-    def check_end(self) -> None:
-        """After the last row: every model was first used where the file says."""
-        if self._skipped:
+    def check_end(self, end: int) -> None:
+        """After the last of ``end`` frames: every model was first used where the file says."""
+        if self._skipped or self._reached != end:
             return
         for i, model in enumerate(self._models):
             found = self._first_use.get(i, -1)
