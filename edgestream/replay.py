@@ -25,7 +25,9 @@ from stream.settings import Settings
 from stream.writer import program_version
 from workers.batcher import Batch, Job
 from workers.blame import predict_batch
+from workers.catalogue import Choice
 from workers.predictor import Predictor
+from workers.serving import Serving
 from xas.edges import atomic_number
 from xas.errors import OutputExists, RunRefused
 from xas.measures import percentage_error
@@ -79,7 +81,8 @@ class Replay:
             header=self._header(run),
             epoch=highest_epoch(out.parent, run) + 1,
         )
-        sha = predictor.bundle.sha256
+        sha = predictor.identity
+        self._serving = Serving(choice=Choice(champion=manifest.reference), champion=predictor)
         others = [model for model in self._folder.models if model.sha256 != sha]
         if others:
             raise RunRefused(f"{out} was begun with {others[0].name}@{others[0].version}: resume "
@@ -164,7 +167,7 @@ class Replay:
             stream="", id="", run=self.recording.run, first=first, n_frames=n, payload=packed
         )
         batch = Batch(model=reference, absorber=None, jobs=[Job(entry=entry, block=block)])
-        outcome = predict_batch(batch, self.predictor, lambda: None)
+        outcome = predict_batch(batch, self._serving, lambda: None)
         result = outcome.result(self.recording.run, first, frames.t_pushed, time.time())
         return rows_of([(result, [packed])], self.predictor.energy, self._models,
                        keep_structures=True)  # fmt: skip

@@ -14,6 +14,9 @@
     merging.py     which segments become one
     main_file.py   the file that people open, growing or finished
     takeover.py    how a writer takes over; leftovers.py what it may have to remove
+    stretches.py   rows that have checksums together; checksum_table.py those of an amended file
+    snapshot.py    a run's files held open; copying.py a copy, verify.py and consistency.py a check
+    salvage.py     what can still be read; repair.py a new file of it; listing.py a folder's runs
     reader.py      RunFile: what everybody else calls; column.py its arrays
 
 Only this package imports h5py. Nothing here knows a broker.

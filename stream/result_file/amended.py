@@ -2,25 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.result_file import raw
 from stream.result_file.average import Average, RunningAverage
-from stream.result_file.datasets import LIBVER, put, reading
+from stream.result_file.checksum_table import ChecksumTable
+from stream.result_file.datasets import reading
 from stream.result_file.draft import CHUNK, Draft
 from stream.result_file.header import Model, RunHeader
-from stream.result_file.layout import ENERGY, Column, Summary, arrays, columns
+from stream.result_file.layout import Column, Summary, arrays, columns
 from stream.result_file.leftovers import remove_empty
-from stream.result_file.main_file import describe_finished
+from stream.result_file.main_file import lay_out
 from stream.result_file.rows import Rows
-from stream.result_file.segment import Contents, Segment, make_columns, read_state
+from stream.result_file.segment import Contents, Segment, read_state
 from stream.result_file.survey import segments_path
 from stream.storage import storage
 
@@ -46,18 +46,21 @@ def amend(
     path, place = out / f"{run}.h5", segments_path(out, run)
     main, contents = read_state(path)
     cutter = _Cutter.of(main, contents)
-    pieces = cutter.pieces(rows)
+    table = ChecksumTable.of(main, contents.header)
+    touched = rows if table is None else table.touched(rows, header)
+    pieces = cutter.pieces(touched)
     whole = _whole(main, pieces)
     bounds = _bounds(cutter.offsets, rows)
     with storage(path):
         place.mkdir(exist_ok=True)
     with storage(path), Draft(place, path) as draft:
         summary = _summary(header, contents, models, _average(pieces, header, contents))
-        with h5py.File(draft, "w", libver=LIBVER) as file:
-            put(file, ENERGY, header.energy)
-            whole = make_columns(file, whole, header)
-            describe_finished(file, whole, summary)
-        _fill(draft, whole, pieces, bounds, header)
+        whole = lay_out(draft, whole, summary)
+        new = _contents(pieces, header)
+        _fill(draft, whole, pieces, new, bounds, header)
+        if table is not None:
+            table.amend(list(new.values()), bounds, header)
+            table.place(draft, whole)
         check()
         draft.publish()
     remove_empty(place)
@@ -109,7 +112,7 @@ class _Cutter:
         places = {
             c.path: self.main.places[c.path] + starts[c.axis] * c.row_bytes(self.header.n_energy)
             for c in columns(self.header.keep_structures)
-            if c.path in self.main.places
+            if c.path in self.main.places and c.axis != "stretch"
         }
         return replace(
             self.main,
@@ -172,16 +175,29 @@ def _summary(
     )
 
 
+def _contents(pieces: Sequence[Piece], header: RunHeader) -> dict[int, dict[str, NDArray[Any]]]:
+    """The columns of new rows as they go to the disk, by piece."""
+    found = {}
+    for piece in (p for p in pieces if isinstance(p, Rows)):
+        made = arrays(piece, 0, header.keep_structures)
+        found[id(piece)] = {
+            c.path: np.ascontiguousarray(made[c.path], dtype=c.dtype)
+            for c in columns(header.keep_structures)
+            if c.path in made
+        }
+    return found
+
+
 def _fill(
     draft: Draft,
     whole: Segment,
     pieces: Sequence[Piece],
+    new: Mapping[int, dict[str, NDArray[Any]]],
     bounds: NDArray[np.int64],
     header: RunHeader,
 ) -> None:
-    new = {id(p): arrays(p, 0, header.keep_structures) for p in pieces if isinstance(p, Rows)}
     for column in columns(header.keep_structures):
-        if column.path not in whole.places:
+        if column.path not in whole.places or column.axis == "stretch":
             continue
         at = whole.places[column.path]
         if column.axis == "bound":

@@ -35,13 +35,17 @@ def write_finished(
     draft: Draft, whole: Segment, parts: Sequence[Segment], summary: Summary
 ) -> None:
     """Fill a draft with a copy of all rows; needs no other file."""
+    raw.copy(draft, lay_out(draft, whole, summary), parts, summary.header)
+
+
+def lay_out(draft: Draft, whole: Segment, summary: Summary) -> Segment:
+    """All but the rows of a file that needs no other; the segment with the places for them."""
     with h5py.File(draft, "w", libver=LIBVER) as file:
         _begin(file, whole, summary, "finished")
         made = make_columns(file, whole, summary.header, later=True)
         annotate(file, summary)
         file.flush()  # the library looks for places of its names only now
-        whole = place_columns(made, whole)
-    raw.copy(draft, whole, parts, summary.header)
+        return place_columns(made, whole)
 
 
 def _begin(file: h5py.File, whole: Segment, summary: Summary, kind: str) -> None:

@@ -69,6 +69,15 @@ def test_copies_and_checks_are_whole_while_the_writer_merges_and_sweeps(
     assert [n for n, _, _ in frames] == sorted(n for n, _, _ in frames)
 
 
+def test_dead_letters_go_with_their_run(growing: RunFolder, tmp_path: Path) -> None:
+    (tmp_path / "away").mkdir()
+    growing.path.with_suffix(".dead").write_bytes(b"letters" * 2000)
+    growing.path.with_suffix(".answers").write_bytes(b"")
+    copy = copy_run(growing.path, tmp_path / "away")
+    assert copy.with_suffix(".dead").read_bytes() == b"letters" * 2000
+    assert copy.with_suffix(".answers").read_bytes() == b""
+
+
 def test_nothing_is_overwritten_and_no_gap_is_copied(growing: RunFolder, tmp_path: Path) -> None:
     target = tmp_path / "c.h5"
     target.write_text("mine")

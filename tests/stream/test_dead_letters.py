@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -20,6 +21,7 @@ from stream.memory_broker import MemoryBroker
 from stream.messages import DeadLetter, ModelRecord
 from stream.record_file import append, record_at, records
 from stream.result_file import RunFile
+from stream.result_file.verify import verify
 from stream.writer import Writer
 from xas.errors import Backpressure, Fenced, ServerUnreachable
 
@@ -32,8 +34,13 @@ def broker(clock: Clock) -> MemoryBroker:
 
 
 @pytest.fixture
-def out(tmp_path: Path) -> Path:
-    return tmp_path / "out"
+def out(tmp_path: Path) -> Iterator[Path]:
+    """Where files are written; whatever is done to them, every one verifies in the end."""
+    yield tmp_path / "out"
+    for path in (tmp_path / "out").glob("*.h5"):
+        verdict = verify(path)
+        assert verdict.faults == []
+        assert verdict.checked_frames == verdict.frames
 
 
 def finished(broker: MemoryBroker, out: Path, dead: list[int], **options: str) -> Writer:
