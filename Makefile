@@ -6,6 +6,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+TESTS := $(BIN)/python -m pytest --numprocesses 3 --dist worksteal # they wait for processes more than they compute
 PARTS := pyproject.toml constraints.txt $(wildcard xas/*.[ch]) stream/sources/_columns.c
 
 .PHONY: audit campaign demo test check format lint clean
@@ -14,10 +15,10 @@ demo: .venv/.installed
 	$(BIN)/edgestream demo --out demo-out
 
 test: .venv/.developer
-	$(BIN)/python -m pytest
+	$(TESTS)
 
 check: .venv/.developer lint
-	$(BIN)/python -m pytest
+	$(TESTS)
 
 campaign: .venv/.developer
 	PYTHONPATH=.:tests:tests/campaign $(BIN)/python tests/campaign/long.py \

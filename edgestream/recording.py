@@ -30,7 +30,7 @@ class RecordedFrames:
 
 
 class Recording(Protocol):
-    """Frames 0 to n_frames of a run; ``atoms`` in all of them."""
+    """Frames 0 to n_frames of a run, as far as they are there; about ``atoms`` in all of them."""
 
     run: str
     time_units: str
@@ -39,8 +39,11 @@ class Recording(Protocol):
     n_frames: int
     atoms: int
 
+    def present(self, index: int) -> tuple[int, int]:
+        """The next frames from ``index`` on that are there: the first, the index after the last."""
+
     def read(self, first: int, end: int) -> RecordedFrames:
-        """Frames first to end."""
+        """Frames first to end, all of them there."""
 
 
 class RecordedRun:
@@ -59,6 +62,10 @@ class RecordedRun:
         self.atoms = self.file.n_atoms
         self._site_frame = self.file.sites.frame
 
+    def present(self, index: int) -> tuple[int, int]:
+        """See Recording."""
+        return index, self.n_frames
+
     def read(self, first: int, end: int) -> RecordedFrames:
         """See Recording."""
         part = slice(first, end)
@@ -73,10 +80,3 @@ class RecordedRun:
             ),
             known=self.file.column("status")[part] == PREDICTED,
         )
-
-
-def open_recording(path: Path) -> Recording:
-    """A result file; RunRefused for what holds no structures, BadResultFile for another file."""
-    if path.is_dir():
-        raise RunRefused(f"{path} is a folder: replay reads the result file of a run")
-    return RecordedRun(path)

@@ -19,6 +19,7 @@ from stream.codec import encode
 from stream.messages import FrameBlock
 from stream.result_file import RunFile, RunFolder, RunHeader
 from stream.result_file.rows import Rows, bundled
+from stream.result_file.salvage import absent
 from stream.result_file.survey import highest_epoch, segments_path
 from stream.result_rows import EDGE_STEP_METHOD, rows_of
 from stream.settings import Settings
@@ -140,15 +141,19 @@ class Replay:
             interrupted=not is_whole,
         )
 
-    def _rows(self, first: int, stop: Event) -> Iterator[Rows]:
+    def _rows(self, at: int, stop: Event) -> Iterator[Rows]:
         total = self.recording.n_frames
         each = max(1, self.recording.atoms // max(1, total))
         step = min(MOST_FRAMES, max(1, self.batch_atoms // each))
-        for low in range(first, total, step):
-            if stop.is_set():
-                return
-            high = min(total, low + step)
-            yield self._predicted(self.recording.read(low, high), low)
+        while at < total and not stop.is_set():
+            first, end = self.recording.present(at)
+            high = min(first if first > at else end, at + step)
+            yield (
+                self._predicted(self.recording.read(at, high), at)
+                if first == at
+                else absent(at, high - at, self._folder.header)
+            )
+            at = high
 
     def _predicted(self, frames: RecordedFrames, first: int) -> Rows:
         """Rows as a worker and a writer make them."""

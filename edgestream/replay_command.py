@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 
 def replay(
-    recording: Annotated[Path, typer.Argument(help="Result file of the run, NAME.h5.")],
+    recording: Annotated[
+        Path, typer.Argument(help="Result file of a run, NAME.h5, or its spool, SPOOL/NAME.")
+    ],
     out: Annotated[Path, typer.Option("-o", "--out", help="New result file, NAME.h5.")],
     model: Model = "fe-k",
     compare: Annotated[
@@ -31,6 +33,8 @@ def replay(
 
     edgestream replay md.h5 --model fe-k@2 -o md-fe-k-2.h5 --compare
 
+    edgestream replay spool/md -o md.h5          what a producer kept, where no service is left
+
     The same model gives the same numbers to 1e-6, whatever frames are predicted together. Ctrl-C
     finishes the file; --resume goes on from there.
 
@@ -38,12 +42,15 @@ def replay(
     """
     from edgestream.models import load_predictor
     from edgestream.progress import show_progress
-    from edgestream.recording import open_recording
+    from edgestream.recorded_spool import open_recording
     from edgestream.replay import Replay
     from edgestream.runs_tables import print_replayed
     from edgestream.tables import print_json
     from stream.service import StopSignal
+    from xas.errors import RunRefused
 
+    if compare and recording.is_dir():
+        raise RunRefused("--compare compares with the rows of a result file; a spool has none")
     opened = open_recording(recording)
     predictor = load_predictor(model, models, device)
     made = Replay(opened, predictor, out, origin=str(recording.resolve()), resume=resume)

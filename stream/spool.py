@@ -166,6 +166,12 @@ class Spool:
                 index = stretch.end
         return index
 
+    def present(self, index: int) -> tuple[int, int]:
+        """The next frames from ``index`` on: the first, and the index after the last."""
+        later = [stretch.first for stretch in self._stretches if stretch.end > index]
+        first = max(index, later[0]) if later else self._end
+        return first, self.reach(first)
+
     def fits(self, size: int) -> bool:
         """Whether a block may be appended; one larger than the limit may where all is on disk."""
         return self._safe >= self._end or self.n_bytes + HEADER_BYTES + size <= self._max_bytes

@@ -15,12 +15,17 @@ import edgestream
 from edgestream.feeding import Opened, Trajectory
 from edgestream.models import load_predictor
 from edgestream.progress import Silent
-from edgestream.recording import open_recording
+from edgestream.recorded_spool import open_recording
 from edgestream.replay import Replay, Replayed, differences
+from stream.codec import encode
+from stream.messages import FrameBlock, RunSpec
 from stream.result_file import RunFile, RunFolder
-from stream.result_file.rows import DEAD_LETTERED, PREDICTED
+from stream.result_file.rows import ABSENT, DEAD_LETTERED, PREDICTED
 from stream.result_file.salvage import absent
 from stream.result_file.verify import verify
+from stream.settings import Settings
+from stream.spool import Spool, SpoolRecord
+from xas.structure import StructureBatch
 
 
 @pytest.fixture(scope="module")
@@ -115,6 +120,47 @@ def test_a_run_without_structures_is_refused_in_one_line(tmp_path: Path) -> None
     call("run", DEMO, "-o", out, "--every", 40, "--no-structures", "-q", "--workers", 1)
     assert "without structures" in complaint("replay", out, "-o", tmp_path / "new.h5")
     assert not (tmp_path / "new.h5").exists()
+
+
+def spooled(folder: Path, structures: StructureBatch, model: str = "fe-k") -> Path:
+    """Ten frames in blocks of two, as a producer leaves them that lost its server."""
+    spool = Spool(folder, "md", settings=Settings(spool_bytes=800))
+    spool.keep_record(SpoolRecord(run="md", spec=RunSpec(model=model, title="left behind")))
+    for first in range(0, 10, 2):
+        block = FrameBlock.of(
+            structures[first : first + 2], run="md", first=first, model=model, t_pushed=1.0
+        )
+        spool.append(first, 2, encode(block))
+    spool.close()
+    return folder / "md"
+
+
+def test_a_spool_is_replayed_where_no_service_is_left(recorded: Path, tmp_path: Path) -> None:
+    with RunFile(recorded) as run:
+        spool = spooled(tmp_path / "spool", run.structures(slice(0, 10)))
+    done = json.loads(call("replay", spool, "-o", tmp_path / "md.h5", "--json", "-q").stdout)
+    assert (done["frames"], done["dead_letters"]) == (10, 0)
+    with RunFile(recorded) as old, RunFile(tmp_path / "md.h5") as new:
+        np.testing.assert_allclose(new.intensity[:], old.intensity[:10], rtol=1e-4)
+        assert new.header.title == "left behind"
+
+
+def test_frames_that_a_spool_has_lost_keep_their_index(recorded: Path, tmp_path: Path) -> None:
+    with RunFile(recorded) as run:
+        spool = spooled(tmp_path / "spool", run.structures(slice(0, 10)))
+    files = sorted(spool.glob("*.blocks"))
+    files[0].unlink()  # trimmed: its rows were on disk
+    files[2].write_bytes(files[2].read_bytes()[:-1])
+    lost = [int(file.stem) for file in files[:4]]
+    done = replayed(spool, tmp_path / "md.h5")
+    assert done.frames == 10
+    with RunFile(tmp_path / "md.h5") as new:
+        absent_frames = np.flatnonzero(new.status == ABSENT).tolist()
+    assert absent_frames == [*range(lost[0], lost[1]), *range(lost[2], lost[3])]
+
+
+def test_a_folder_that_is_no_spool_is_named(tmp_path: Path) -> None:
+    assert "not the spool" in complaint("replay", tmp_path, "-o", tmp_path / "new.h5")
 
 
 def test_the_demo_has_as_many_frames_as_the_tests_say() -> None:
