@@ -38,7 +38,7 @@ def connect(
     out: str | Path = ".",
     workers: int | None = None,
     device: str = "cpu",
-    models: Path | None = None,
+    models: Path | str | None = None,
     settings: Settings | None = None,
 ) -> EdgeStream:
     """A service to push runs through: the one at ``url``, or one of its own on this machine.
@@ -53,7 +53,7 @@ def connect(
         out=None if url else Path(out),
         workers=0 if url else workers,
         device=device,
-        models=models,
+        models=None if models is None else str(models),
         settings=settings or Settings(),
     )
     return EdgeStream(LocalService(options).start())

@@ -124,7 +124,7 @@ def _command() -> str:
     return shlex.join(["edgestream", *words])
 
 
-def _put(imported: Imported, models: Path | None, *, as_json: bool) -> None:
+def _put(imported: Imported, models: str | None, *, as_json: bool) -> None:
     from edgestream.model_tables import print_model
     from edgestream.models import open_store
     from edgestream.store_tables import say_put

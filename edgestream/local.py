@@ -35,7 +35,7 @@ class ServiceOptions:
     out: Path | None = None
     workers: int | None = None
     device: str = "cpu"
-    models: Path | None = None
+    models: str | None = None
     server: str | None = None
     data_dir: Path | None = None
     port: int = 0

@@ -18,7 +18,7 @@ Array = NDArray[np.float64]
 
 
 def match_file(
-    measured: Path, predicted: Path, *, model: str, models: Path | None, plot: Path | None
+    measured: Path, predicted: Path, *, model: str, models: str | None, plot: Path | None
 ) -> Match:
     """The agreement; BadSpectrum for another element, or for a run without spectra."""
     spectrum = read_measured(measured)
@@ -35,7 +35,7 @@ def match_file(
     return found
 
 
-def _average_of_run(path: Path, measured: MeasuredSpectrum) -> tuple[Array, Array, Array]:
+def _average_of_run(path: Path, measured: MeasuredSpectrum) -> tuple[Array, Array, Array | None]:
     with open_run(path) as file:
         element = file.header.element
         if measured.element not in (None, "", element):
@@ -43,11 +43,12 @@ def _average_of_run(path: Path, measured: MeasuredSpectrum) -> tuple[Array, Arra
         average = file.average
         if not average.n:
             raise BadSpectrum(f"{path} has no predicted frame yet")
-        return file.energy, average.intensity, average.errors
+        known = np.isfinite(average.errors).any()
+        return file.energy, average.intensity, average.errors if known else None
 
 
 def _average_of_structures(
-    path: Path, model: str, models: Path | None
+    path: Path, model: str, models: str | None
 ) -> tuple[Array, Array, Array | None]:
     trajectory = Trajectory(path=str(path))
     spectra, fault = predict_file(trajectory, model, None, device="cpu", models=models)

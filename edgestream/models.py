@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from model_store.shelf import Shelf
     from workers.predictor import Predictor
 
-_URL = re.compile(r"([a-z][a-z0-9+.-]+):/+(.*)")
+_URL = re.compile(r"([a-z][a-z0-9+.-]+)://(.*)")
 
 
 def user_place() -> str:
@@ -30,10 +30,7 @@ def cache_folder() -> Path:
 
 
 def open_store(place: Path | str | None = None) -> Store:
-    """The store in a folder or behind a URL (default: the user's), before the built-in models.
-
-    A Path that was made of a URL has lost a slash of it, which is put back.
-    """
+    """The store in a folder or behind a URL (default: the user's), before the built-in models."""
     named = str(place or user_place())
     url = _URL.fullmatch(named)
     if url and url[1] == "file":

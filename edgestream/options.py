@@ -48,9 +48,11 @@ Model = Annotated[
     ),
 ]
 Models = Annotated[
-    Path | None,
+    str | None,
     typer.Option(
-        "--models", help="Folder or URL (s3://...) of models. Default: $EDGESTREAM_MODELS."
+        "--models",
+        metavar="PLACE",
+        help="Folder or URL (s3://...) of models. Default: $EDGESTREAM_MODELS.",
     ),
 ]
 Device = Annotated[str, typer.Option(callback=check_device, help="cpu, cuda or cuda:N.")]

@@ -179,28 +179,11 @@ def _time_axis(times: ArrayLike | None, n_frames: int) -> tuple[Array, str]:
 def _average(
     axes: Axes, grid: Array, mean: Array, errors: ArrayLike | None, spread: ArrayLike | None
 ) -> None:
-    if spread is not None:
-        width = _row(spread)
-        axes.fill_between(
-            grid,
-            mean - width,
-            mean + width,
-            color=BLUE,
-            alpha=0.18,
-            linewidth=0,
-            label="spread over frames",
-        )
-    if errors is not None:
-        width = _row(errors)
-        axes.fill_between(
-            grid,
-            mean - width,
-            mean + width,
-            color=BLUE,
-            alpha=0.45,
-            linewidth=0,
-            label="error of the average",
-        )
+    bands = ((spread, 0.18, "spread over frames"), (errors, 0.45, "error of the average"))
+    for width, alpha, label in bands:
+        if width is not None and np.isfinite(width).any():  # some models give no errors
+            low, high = mean - _row(width), mean + _row(width)
+            axes.fill_between(grid, low, high, color=BLUE, alpha=alpha, linewidth=0, label=label)
     axes.plot(grid, mean, color=BLUE, label="average")
     axes.set_ylabel("intensity")
     axes.set_ylim(bottom=min(0.0, float(np.nanmin(mean))))

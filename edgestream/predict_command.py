@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
@@ -19,7 +18,7 @@ from xas.structure import Sites
 
 
 def predict_file(
-    trajectory: Trajectory, model: str, absorber: str | None, *, device: str, models: Path | None
+    trajectory: Trajectory, model: str, absorber: str | None, *, device: str, models: str | None
 ) -> tuple[Spectra, str]:
     """Spectra of every absorber in every structure, and where the file breaks off, or nothing.
 

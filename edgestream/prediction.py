@@ -63,7 +63,7 @@ def predict(
     *,
     absorbers: Absorbers | None = None,
     device: str = "cpu",
-    models: Path | None = None,
+    models: Path | str | None = None,
 ) -> Spectra:
     """Spectra of all absorbers in one ``ase.Atoms``, a list of them, or a StructureBatch.
 

@@ -21,7 +21,7 @@ from stream.result_file import RunFile, RunFolder, RunHeader
 from stream.result_file.rows import Rows, bundled
 from stream.result_file.salvage import absent
 from stream.result_file.survey import highest_epoch, segments_path
-from stream.result_rows import EDGE_STEP_METHOD, rows_of
+from stream.result_rows import EDGE_STEP_METHOD, UsedModel, rows_of
 from stream.settings import Settings
 from stream.writer import program_version
 from workers.batcher import Batch, Job
@@ -89,7 +89,7 @@ class Replay:
             raise RunRefused(f"{out} was begun with {others[0].name}@{others[0].version}: resume "
                              "with that model, or take another file")  # fmt: skip
         index = self._folder.add_model(manifest.name, str(manifest.version), sha)
-        self._models = {sha: (index, predictor.energy)}
+        self._models = {sha: UsedModel.of(index, predictor.record())}
 
     def _check_output(self, resume: bool) -> None:
         out = self.out

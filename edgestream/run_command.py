@@ -190,11 +190,8 @@ def summarise(path: Path, seconds: float, new_frames: int) -> Summary:
 
 
 def median_uncertainty(intensity: Any, errors: Any) -> float | None:
-    """100 * sum(errors) / sum(intensity) of each spectrum, the median; None where there is none.
-
-    Errors that are 0 throughout are those of a model that gives none.
-    """
+    """100 * sum(errors) / sum(intensity) of each spectrum, the median; None where there is none."""
     with np.errstate(invalid="ignore", divide="ignore"):
         share = 100.0 * np.asarray(errors).sum(axis=1) / np.asarray(intensity).sum(axis=1)
-    share = share[np.isfinite(share) & np.asarray(errors).any(axis=1)]
+    share = share[np.isfinite(share)]
     return float(np.median(share)) if len(share) else None

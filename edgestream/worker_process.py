@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 
 from edgestream.attendance import connected, stop_signal
 from edgestream.models import load_predictor, open_store
@@ -24,7 +23,7 @@ def run_worker(
     url: str,
     *,
     device: str,
-    models: Path | None,
+    models: str | None,
     name: str,
     settings: Settings,
     follow_parent: bool,
@@ -48,7 +47,7 @@ def run_worker(
     broker.close()
 
 
-def run_isolated(*, device: str, models: Path | None) -> None:
+def run_isolated(*, device: str, models: str | None) -> None:
     """The child in which a worker tries suspicious frames: frames in, results out."""
 
     def predict(job: Job) -> Outcome:

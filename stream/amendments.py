@@ -22,7 +22,7 @@ from stream.result_file.amended import amend, status_of
 from stream.result_file.header import Model, RunHeader
 from stream.result_file.segment import read_state
 from stream.result_file.survey import main_path
-from stream.result_rows import rows_of
+from stream.result_rows import UsedModel, rows_of
 from stream.service import say
 from xas.errors import BadMessage, BadResultFile
 
@@ -163,12 +163,12 @@ def _rows(
             continue
         header = _with_energies(header, record)
         index = _index_of(record, models, wanted[0])
-        energies = {result.model: (index, record.energy.view("<f8", -1))}
+        models_used = {result.model: UsedModel.of(index, record)}
         try:
             rows = rows_of(
                 [(result, answered.frames)],
                 header.energy,
-                energies,
+                models_used,
                 keep_structures=header.keep_structures,
             )
         except BadMessage as error:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from stream.broker import ResultEntry, RunState
 from stream.codec import decode
 from stream.messages import ModelRecord, ResultBlock
+from stream.result_rows import UsedModel, known_only, model_indices
 from stream.settings import Settings
 from xas.errors import BadMessage
 
@@ -75,7 +76,7 @@ class Follower:
         self._broker, self._run = broker, run
         self._shard = broker.settings.shard_of(run)
         self._after = broker.results_end(self._shard)
-        self._energies: dict[str, NDArray[np.float64]] = {"": np.zeros(0)}
+        self._models = {"": UsedModel(0, np.zeros(0))}
 
     def read(self, block_s: float = LOOK_S) -> list[Arrived]:
         """What has arrived since the last call; waits up to ``block_s`` while there is nothing."""
@@ -104,10 +105,17 @@ class Follower:
 
     def _arrived(self, payload: bytes) -> Arrived:
         result = decode(payload, ResultBlock)
-        energy = self._energy(result.model)
+        for sha256 in (result.model, result.challenger):
+            self._learn(sha256)
+        energy = self._models[result.model].energy
         frame = result.site_frame.view("<i4", -1)
-        rows = len(frame)
-        n = result.n_frames
+        rows, n = len(frame), result.n_frames
+        errors, novelty = known_only(
+            result.errors.view("<f4", rows, len(energy)),
+            result.novelty.view("<f4", rows),
+            model_indices([result], [n], self._models)[frame],
+            self._models,
+        )
         return Arrived(
             run=result.run,
             first=result.first,
@@ -120,14 +128,14 @@ class Follower:
             frame_index=frame.astype(np.int64) + result.first,
             atom_index=result.site_atom.view("<i4", rows),
             intensity=result.intensity.view("<f4", rows, len(energy)),
-            errors=result.errors.view("<f4", rows, len(energy)),
-            novelty=result.novelty.view("<f4", rows),
+            errors=errors,
+            novelty=novelty,
         )
 
-    def _energy(self, sha256: str) -> NDArray[np.float64]:
-        if sha256 not in self._energies:
-            packed = self._broker.known_model(self._shard, sha256)
-            if packed is None:
-                raise BadMessage(f"run {self._run!r}: spectra of a model that nobody published")
-            self._energies[sha256] = decode(packed, ModelRecord).energy.view("<f8", -1)
-        return self._energies[sha256]
+    def _learn(self, sha256: str) -> None:
+        if sha256 in self._models:
+            return
+        packed = self._broker.known_model(self._shard, sha256)
+        if packed is None:
+            raise BadMessage(f"run {self._run!r}: spectra of a model that nobody published")
+        self._models[sha256] = UsedModel.of(len(self._models), decode(packed, ModelRecord))

@@ -289,7 +289,10 @@ class DeadLetter(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """What a writer must know of a model: published by the worker that uses it first."""
+    """What a writer must know of a model: published by the worker that uses it first.
+
+    Where a model has no errors or no novelty of its own, what stands in its results means nothing.
+    """
 
     name: str
     version: int
@@ -299,6 +302,8 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     descriptor: str
     provider: str
     energy: Array
+    has_errors: bool = True
+    has_novelty: bool = True
 
     @property
     def output(self) -> tuple[str, str, bytes]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stream.codec import Array, decode
-from stream.messages import FrameBlock, ResultBlock, join_structures, join_times
+from stream.messages import FrameBlock, ModelRecord, ResultBlock, join_structures, join_times
 from stream.result_file.rows import DEAD_LETTERED, Rows
 from xas.errors import BadMessage
 from xas.spectrum import edge_step
@@ -24,7 +24,24 @@ EDGE_STEP_METHOD = (
 
 
 Answer = tuple[ResultBlock, Sequence[bytes]]  # with the blocks of frames, as they were pushed
-Models = Mapping[str, tuple[int, NDArray[np.float64]]]  # by name: index in the run, energies
+
+
+class UsedModel(NamedTuple):
+    """A model of a run: its number there, its energies (n_energy,) eV, what its results tell."""
+
+    number: int
+    energy: NDArray[np.float64]
+    has_errors: bool = True
+    has_novelty: bool = True
+
+    @classmethod
+    def of(cls, number: int, record: ModelRecord) -> UsedModel:
+        """As a worker described it."""
+        energy = record.energy.view("<f8", -1)
+        return cls(number, energy, record.has_errors, record.has_novelty)
+
+
+Models = Mapping[str, UsedModel]  # by the name that results have for it
 
 
 def rows_of(
@@ -49,8 +66,9 @@ def rows_of(
     status = _join([r.status for r in results], "|u1", counts)
     predicted = status != DEAD_LETTERED
     mean = _frame_means(intensity, frame, n)
-    used = _model_indices(results, counts, models)
+    used = model_indices(results, counts, models)
     novelty = _join([r.novelty for r in results], "<f4", sites)
+    errors, novelty = known_only(errors, novelty, used[frame], models)
     return Rows(
         first_index=first,
         status=status,
@@ -103,7 +121,7 @@ def _spectra(
     parts = []
     predicted = [(r, n) for r, n in zip(results, sites, strict=True) if n]
     for sha, group in groupby(predicted, key=lambda pair: pair[0].model):
-        own, blocks = models.get(sha, (-1, energy))[1], list(group)
+        own, blocks = models[sha].energy if sha in models else energy, list(group)
         values = _join([of(r) for r, _ in blocks], "<f4", [n for _, n in blocks], len(own))
         parts.append(_on_grid(values, own, energy))
     if len(parts) == 1:
@@ -111,13 +129,13 @@ def _spectra(
     return np.concatenate([np.zeros((0, len(energy)), dtype=np.float32), *parts])
 
 
-def _model_indices(
+def model_indices(
     results: Sequence[ResultBlock], counts: Sequence[int], models: Models
 ) -> NDArray[np.int64]:
     """The index of the model of every frame; -1 where none predicted."""
 
     def index(sha: str) -> int:
-        return models[sha][0] if sha in models else -1
+        return models[sha].number if sha in models else -1
 
     used = np.repeat([index(r.model) for r in results], counts)
     ends = np.cumsum(counts)
@@ -125,6 +143,21 @@ def _model_indices(
         if result.taken is not None:
             used[end - n : end][result.taken.view("|b1", n)] = index(result.challenger)
     return used
+
+
+def known_only(
+    errors: NDArray[np.float32],
+    novelty: NDArray[np.float32],
+    used: NDArray[np.int64],
+    models: Models,
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Errors and novelty of sites, NaN where the model that was used, by its number, has none."""
+    for model in models.values():
+        if not model.has_errors:
+            errors = np.where((used == model.number)[:, None], np.float32(np.nan), errors)
+        if not model.has_novelty:
+            novelty = np.where(used == model.number, np.float32(np.nan), novelty)
+    return errors, novelty
 
 
 def _edge_steps(

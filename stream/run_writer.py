@@ -10,7 +10,6 @@ from pathlib import Path
 
 import msgspec
 import numpy as np
-from numpy.typing import NDArray
 
 from stream.broker import Lease, ResultEntry, RunState, WriterBroker
 from stream.codec import decode
@@ -19,7 +18,7 @@ from stream.messages import ModelRecord, ResultBlock
 from stream.result_file import RunFolder, RunHeader
 from stream.result_file.rows import Rows
 from stream.result_file.survey import survey
-from stream.result_rows import EDGE_STEP_METHOD, Answer, rows_of
+from stream.result_rows import EDGE_STEP_METHOD, Answer, UsedModel, rows_of
 from stream.settings import Settings
 from xas.errors import RunForgotten
 
@@ -45,7 +44,7 @@ class RunWriter:
     _folder: RunFolder | None = None
     _waiting: dict[str, ResultEntry] = field(default_factory=dict)
     _order: list[tuple[int, str]] = field(default_factory=list)
-    _energies: dict[str, tuple[int, NDArray[np.float64]]] = field(default_factory=dict)
+    _models: dict[str, UsedModel] = field(default_factory=dict)
     _finished: Path | None = None
 
     def offer(self, entry: ResultEntry) -> None:
@@ -108,7 +107,7 @@ class RunWriter:
             self._check()
             return True
         results = [decode(entry.payload, ResultBlock) for entry in new]
-        self._know_energies(results)
+        self._know_models(results)
         if self._folder is None:
             if not all_here:
                 return False
@@ -153,21 +152,21 @@ class RunWriter:
     def _rows(self, chain: list[Answer]) -> Rows:
         assert self._folder is not None
         header = self._folder.header
-        return rows_of(chain, header.energy, self._energies, keep_structures=header.keep_structures)
+        return rows_of(chain, header.energy, self._models, keep_structures=header.keep_structures)
 
     # -- the folder -------------------------------------------------------------------------------
 
-    def _know_energies(self, results: list[ResultBlock]) -> None:
+    def _know_models(self, results: list[ResultBlock]) -> None:
         """Learn the models of these results; the first of all opens the folder."""
         named = (sha for r in results for sha in (r.model, r.challenger))
         for sha in dict.fromkeys(named):
-            if not sha or sha in self._energies:
+            if not sha or sha in self._models:
                 continue
             record = self._record(sha)
             self._open_folder(record)
             assert self._folder is not None
             index = self._folder.add_model(record.name, str(record.version), record.sha256)
-            self._energies[sha] = (index, record.energy.view("<f8", -1))
+            self._models[sha] = UsedModel.of(index, record)
 
     def _record(self, sha: str) -> ModelRecord:
         packed = self.broker.model(self.lease, sha)

@@ -70,6 +70,8 @@ class Predictor:
             descriptor=json.dumps(manifest.input.descriptor),
             provider=self.provider,
             energy=Array.of(self.energy),
+            has_errors=manifest.output.errors != "none",
+            has_novelty=manifest.output.novelty != "none",
         )
 
     @cached_property

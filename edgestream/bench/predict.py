@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 from edgestream.bench.request import Request, Section
 from edgestream.bench.sampling import Figure, cpu_seconds
 from edgestream.bench.structures import IRON, Sample, complexes
@@ -34,7 +32,7 @@ def _us_per_site(model: str, sample: Sample, request: Request) -> Figure:
     ).scaled(1e6 / len(sample.sites))
 
 
-def single_network(models: Path | None) -> str | None:
+def single_network(models: str | None) -> str | None:
     """A model for Fe whose ensemble has one member; None where the store has none."""
     for manifest in open_store(models).list():
         if atomic_number(manifest.element) == IRON and manifest.members == 1:

@@ -25,7 +25,7 @@ class Request:
 
     data: Path | None = None
     model: str = "fe-k"
-    models: Path | None = None
+    models: str | None = None
     frames: int = 20_000
     workers: int | None = None
     repeat: int = 3

@@ -29,7 +29,7 @@ class Stand:
     """
 
     def __init__(
-        self, out: Path, settings: Settings | None = None, *, models: Path | None = None
+        self, out: Path, settings: Settings | None = None, *, models: str | None = None
     ) -> None:
         self.out, self.settings = out, settings or Settings()
         options = ServiceOptions(workers=0, models=models, settings=self.settings)

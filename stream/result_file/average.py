@@ -29,7 +29,8 @@ class Average:
     errors          sqrt(standard_error^2 + model_error^2); for one frame the model's alone
     spread          standard deviation over frames (n - 1)
     standard_error  of the mean over frames, autocorrelation counted; needs 2 frames
-    model_error     mean of one standard deviation of the predictions; does not average out
+    model_error     mean of one standard deviation of the predictions; does not average out; NaN
+                    where a model gave none, and so are the errors
     n               frames
     """
 
@@ -79,16 +80,14 @@ class _Level:
         return np.maximum(self.squares / self.n - (self.total / self.n) ** 2, 0.0)
 
 
-def _used(
-    status: NDArray[np.uint8], intensity: NDArray[np.float32], errors: NDArray[np.float32]
-) -> NDArray[np.bool_] | None:
+def _used(status: NDArray[np.uint8], intensity: NDArray[np.float32]) -> NDArray[np.bool_] | None:
     """The rows to count; None for all of them."""
     with np.errstate(over="ignore", invalid="ignore"):
-        finite = np.isfinite(intensity.sum()) and np.isfinite(errors.sum())
+        finite = np.isfinite(intensity.sum())
     if finite and (status == 1).all():
         return None
     used: NDArray[np.bool_] = status == 1
-    return used & np.isfinite(intensity).all(axis=1) & np.isfinite(errors).all(axis=1)
+    return used & np.isfinite(intensity).all(axis=1)
 
 
 @dataclass(slots=True)
@@ -109,9 +108,9 @@ class RunningAverage:
     ) -> None:
         """Take rows (m,), (m, n_energy), (m, n_energy) in the order of the run.
 
-        Dead-lettered rows (status not 1) and rows with a number that is not finite are left out.
+        Dead-lettered rows (status not 1) and spectra with a number that is not finite are left out.
         """
-        used = _used(status, intensity, errors)
+        used = _used(status, intensity)
         if used is not None:
             intensity, errors = intensity[used], errors[used]
         if len(intensity) == 0:

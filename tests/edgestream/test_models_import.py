@@ -20,6 +20,7 @@ pytest.importorskip("yaml")
 
 from edgestream.run_command import median_uncertainty
 from model_store.store import Store
+from stream.result_file.verify import verify
 from trainer.importers.imported import put_imported
 from trainer.importers.xanesnet import Request, import_xanesnet
 
@@ -98,8 +99,21 @@ def test_an_imported_ensemble_predicts_a_run(
         assert (run.status == 1).all()
 
 
+def test_a_file_of_a_model_without_errors_has_none(
+    store: Path, structures: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "run.h5"
+    call("run", structures, "--model", "single", "--models", store, "-o", out, "--workers", 1)
+    with edgestream.open_run(out) as run:
+        assert np.isnan(run.errors[:]).all()
+        assert np.isnan(run.novelty[:]).all()
+        assert np.isnan(run.average.errors).all()
+        assert np.isfinite(run.average.intensity).all()
+    assert verify(out).is_good
+
+
 def test_a_run_without_error_bars_does_not_claim_to_be_certain() -> None:
-    spectra, none = np.ones((2, 3)), np.zeros((2, 3))
+    spectra, none = np.ones((2, 3)), np.full((2, 3), np.nan)
     assert median_uncertainty(spectra, none) is None
     assert median_uncertainty(spectra, 0.1 * spectra) == pytest.approx(10.0)
 

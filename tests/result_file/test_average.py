@@ -65,6 +65,13 @@ def test_the_error_of_the_model_does_not_average_out() -> None:
     np.testing.assert_allclose(found.errors, np.hypot(found.standard_error, 0.5), rtol=1e-6)
 
 
+def test_an_error_that_no_model_gave_is_unknown() -> None:
+    found = average_of(autoregressive(64, 0.0), errors=np.nan)
+    assert found.n == 64
+    assert np.isnan(found.errors).all()
+    assert np.isfinite(found.standard_error).all()
+
+
 def test_dead_lettered_and_not_finite_rows_are_left_out() -> None:
     running = RunningAverage(np.arange(2.0))
     rows = np.array([[1, 1], [9, 9], [3, 3], [np.nan, 1]], np.float32)

@@ -15,11 +15,11 @@ from stream.broker import Entry
 from stream.codec import Array, decode, encode
 from stream.messages import FrameBlock, ResultBlock
 from stream.result_file.rows import Rows
-from stream.result_rows import Answer, rows_of
+from stream.result_rows import Answer, UsedModel, rows_of
 from xas.errors import BadMessage
 from xas.structure import StructureBatch
 
-MODELS = {MODEL: (0, ENERGY)}
+MODELS = {MODEL: UsedModel(0, ENERGY)}
 
 
 def block(first: int, end: int, *, cell: bool = False, **options: object) -> Answer:

@@ -16,7 +16,7 @@ from other_versions import other_version
 from model_store.bundle import Bundle
 from stream.memory_broker import MemoryBroker
 from stream.messages import ResultBlock
-from stream.result_rows import rows_of
+from stream.result_rows import UsedModel, rows_of
 from stream.settings import Settings
 from workers.catalogue import Choice
 from workers.predictor import Predictor
@@ -86,7 +86,10 @@ def test_the_file_names_the_challenger_of_a_frame(desk: Desk, predictor: Predict
         desk.broker.results(desk.broker.acquire(0, "me", above=0), "0", block_s=0),
     )
     energy = predictor.energy
-    models = {predictor.identity: (0, energy), results[0].challenger: (1, energy)}
+    models = {
+        predictor.identity: UsedModel(0, energy),
+        results[0].challenger: UsedModel(1, energy, has_errors=False),
+    }
     rows = rows_of(
         [(r, e.frames) for r, e in zip(results, frames, strict=True)],
         energy,
@@ -96,6 +99,8 @@ def test_the_file_names_the_challenger_of_a_frame(desk: Desk, predictor: Predict
     expected = challenged("run-tiny", 0, N, 0.3).astype(int)
     expected[3] = -1
     assert rows.model_index.tolist() == expected.tolist()
+    unknown = np.isnan(rows.errors).all(axis=1)  # the challenger has no errors of its own
+    assert unknown.tolist() == (expected != 0).tolist()
 
 
 def test_named_absorbers_go_with_their_frames(
