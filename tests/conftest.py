@@ -6,7 +6,10 @@ import os
 from pathlib import Path
 
 import pytest
+from buckets import s3_server, s3_url
 from hypothesis import settings
+
+__all__ = ["data_dir", "s3_server", "s3_url"]
 
 # CI draws the same examples every time; on a developer's machine each run draws others
 settings.register_profile("ci", derandomize=True)

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from mounts import mount
 
 from model_store.garbage import collect
 from model_store.manifest import CHECK, MODEL
@@ -28,17 +29,6 @@ def disk(tmp_path: Path) -> Iterator[Path]:
         yield folder
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
-
-
-def mount(folder: Path, *words: str) -> None:
-    try:
-        done = subprocess.run(
-            ["mount", *words, str(folder)], capture_output=True, text=True, check=False
-        )
-    except FileNotFoundError:
-        pytest.skip("there is no mount command")
-    if done.returncode != 0:
-        pytest.skip(f"this user may not mount a tmpfs: {done.stderr.strip()}")
 
 
 def fill(folder: Path, spare: int) -> Path:

@@ -13,9 +13,11 @@ import pytest
 from bundles import iron_oxides, make_bundle
 from clocks import Clock
 from desk import Desk
+from mounts import read_only
 from other_versions import other_version, with_files
 
 from model_store.bundle import Bundle
+from model_store.remote_shelf import RemoteShelf
 from model_store.store import Store
 from stream.codec import decode
 from stream.memory_broker import MemoryBroker
@@ -23,7 +25,7 @@ from stream.messages import ModelRecord
 from stream.settings import Settings
 from workers.catalogue import StoreCatalogue
 from workers.worker import Worker
-from xas.errors import StoreUnreachable, UnknownModel
+from xas.errors import StorageFailed, StoreUnreachable, UnknownModel
 
 
 @dataclass
@@ -94,6 +96,36 @@ def test_a_moved_alias_changes_the_model_between_two_batches(desk: StoreDesk) ->
     assert desk.made_by() == ["tiny@1"] * 4 + ["tiny@2"] * 2 + ["tiny@1"] * 2
     direct = [desk.load(name).predict(iron_oxides(2)).intensity for name in desk.made_by()[::2]]
     np.testing.assert_allclose(desk.intensity(), np.concatenate(direct), atol=1e-6)
+    assert said(worker, desk) == ""
+
+
+def test_a_moved_alias_in_a_bucket_changes_the_model(
+    bundle: Bundle, clock: Clock, s3_url: str, tmp_path: Path
+) -> None:
+    theirs, ours = (Store([RemoteShelf(s3_url, tmp_path / c)], builtin=False) for c in "ab")
+    theirs.put(bundle.folder)
+    theirs.put(other_version(bundle, tmp_path / "two", by=0.5).folder)
+    desk = StoreDesk(MemoryBroker(Settings(), clock), {}, clock, store=ours)
+    worker = desk.worker()
+    feed(worker, desk)
+    for move in (lambda: theirs.promote("tiny", 2), lambda: theirs.rollback("tiny")):
+        move()
+        look(worker, desk)
+        feed(worker, desk)
+    assert desk.made_by() == ["tiny@1"] * 2 + ["tiny@2"] * 2 + ["tiny@1"] * 2
+    desk.close()
+
+
+def test_a_read_only_store_goes_on_serving(desk: StoreDesk, tmp_path: Path) -> None:
+    desk.store.promote("tiny", 2)
+    with read_only(tmp_path / "models"):
+        with pytest.raises(StorageFailed, match="Read-only"):
+            desk.store.rollback("tiny")
+        worker = desk.worker()
+        feed(worker, desk)
+        look(worker, desk)
+        feed(worker, desk)
+    assert desk.made_by() == ["tiny@2"] * 4
     assert said(worker, desk) == ""
 
 
