@@ -1,112 +1,97 @@
 """Jobs by RQ: coarse work, minutes long, on a server of its own, named by words that we know.
 
-RQ as it comes runs whatever a job names, unpickles what it carries, calls the callbacks and web
-addresses that it lists, and its SpawnWorker shows the server's password in a command line and
-forgets the class of jobs. So: JSON alone, an allow-list, no callbacks, and SimpleWorker, which runs
-a job in the worker's own process. Whoever can write to the jobs' server can run the jobs of the
-allow-list with any JSON arguments, and nothing else.
+One queue, JSON alone, an allow-list (``stream.allowed_job``), and SimpleWorker, which does a job in
+the worker's own process: RQ's SpawnWorker shows the server's password in a command line and forgets
+the class of jobs. Whoever can write to the jobs' server can have the tasks of the allow-list done
+with any JSON arguments, and nothing else.
 """
 
 from __future__ import annotations
 
-import logging
-import zlib
-from collections.abc import Collection
-from typing import Any, ClassVar
+import contextlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
 
 from redis import Redis
-from rq import Queue, SimpleWorker
-from rq.exceptions import NoSuchJobError
-from rq.job import Job
+from rq import Queue, Retry, SimpleWorker
+from rq.exceptions import DuplicateJobError, NoSuchJobError
+from rq.job import Job, JobStatus
+from rq.registry import (
+    BaseRegistry,
+    CanceledJobRegistry,
+    FailedJobRegistry,
+    FinishedJobRegistry,
+    StartedJobRegistry,
+)
 from rq.serializers import JSONSerializer
 
+from stream.allowed_job import CANCELLED, REFUSED, AllowedJob, Task
 from xas.errors import Reject
 
-REFUSED = "edgestream:jobs:refused"
-MAX_BYTES = 2**20  # of a job's arguments
-_LOG = logging.getLogger("edgestream.jobs")
+State = Literal["waiting", "running", "done", "failed", "cancelled"]
+ALIVE_S = 60  # without a word from its task, a job counts as abandoned, and is done again
+KEEP_S = 30 * 86_400
+ATTEMPTS = 3
+_STATES: dict[JobStatus, State] = {
+    JobStatus.QUEUED: "waiting",
+    JobStatus.STARTED: "running",
+    JobStatus.FINISHED: "done",
+    JobStatus.CANCELED: "cancelled",
+}
+_REGISTRIES: tuple[type[BaseRegistry], ...] = (
+    StartedJobRegistry,
+    FinishedJobRegistry,
+    FailedJobRegistry,
+    CanceledJobRegistry,
+)
 
 
-class JobRefused(Reject):
-    """A job that names what it must not."""
+class UnknownJob(Reject):
+    """There is no job of that name."""
 
 
-class AllowedJob(Job):
-    """A job that calls nothing but a callable of ``allowed``: dotted names, none by default."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JobState:
+    """A job as it stands; times are seconds since 1970, None where it has not come to that.
 
-    allowed: ClassVar[frozenset[str]] = frozenset()
-    _forbidden: str = ""
+    progress: what its task reported last; error: the last line of why it failed, or fails so far.
+    """
 
-    def restore(self, raw_data: Any) -> Any:
-        """Read a job from the server; what can be none of ours does not exist for a worker."""
-        try:
-            _require_small(raw_data.get(b"data", b""))
-            super().restore(raw_data)
-        except NoSuchJobError:
-            raise
-        except Exception as error:  # noqa: BLE001 - a forged job must not end the worker
-            self._count(type(error).__name__)
-            raise NoSuchJobError(f"job {self.id} is none of ours") from None
-        self._forbidden = self._take_away()
-
-    def _take_away(self) -> str:
-        """Forget what RQ would call besides the job, even of one that is refused; what it was."""
-        found = [
-            name
-            for name in ("success", "failure", "stopped")
-            if getattr(self, f"_{name}_callback_name")
-        ]
-        for name in found:
-            setattr(self, f"_{name}_callback_name", None)
-        calls = [f"a {name} callback" for name in found] + ["a web address"] * bool(self.webhooks)
-        self.webhooks = []
-        return ", ".join(calls)
-
-    @property
-    def func(self) -> Any:
-        """The callable, if it is allowed; JobRefused."""
-        self._require_allowed()
-        return super().func
-
-    def perform(self) -> Any:
-        """Run the job; JobRefused, counted, for one that names what it must not."""
-        try:
-            self._require_allowed()
-        except JobRefused as error:
-            self._count(str(error))
-            raise
-        return super().perform()
-
-    def _require_allowed(self) -> None:
-        if self.func_name not in self.allowed:
-            raise JobRefused(f"job {self.id} names {self.func_name!r}, which is not allowed")
-        if self.instance is not None:
-            raise JobRefused(f"job {self.id} brings an object to call")
-        if self._forbidden:
-            raise JobRefused(f"job {self.id} asks for {self._forbidden}")
-
-    def _count(self, why: str) -> None:
-        self.connection.incr(REFUSED)
-        _LOG.warning("job %s refused: %s", self.id, why)
+    id: str
+    task: str
+    state: State
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    progress: Mapping[str, Any] = field(default_factory=dict)
+    result: Any = None
+    error: str = ""
+    attempts_left: int = 0
+    t_asked: float | None = None
+    t_begun: float | None = None
+    t_ended: float | None = None
 
 
-def _require_small(data: bytes) -> None:
-    stream = zlib.decompressobj()
-    try:
-        text = stream.decompress(data, MAX_BYTES + 1)
-    except zlib.error:
-        text = data
-    if len(text) > MAX_BYTES:
-        raise ValueError
+class _Worker(SimpleWorker):
+    """Tells of its job for ALIVE_S at a time, instead of for as long as the job may take."""
+
+    def get_heartbeat_ttl(self, job: Job) -> int:  # noqa: ARG002 - what RQ calls it with
+        return ALIVE_S
+
+
+def _jobs_of(allowed: Mapping[str, Task]) -> type[AllowedJob]:
+    class OurJob(AllowedJob):
+        tasks = allowed
+
+    return OurJob
 
 
 class Jobs:
-    """One queue of jobs at ``url``; ``allowed``: the dotted names that jobs may call."""
+    """One queue of jobs at ``url``; ``tasks``: what this process can do, by the word for it."""
 
-    def __init__(self, url: str, allowed: Collection[str], *, name: str = "jobs") -> None:
+    def __init__(self, url: str, tasks: Mapping[str, Task] | None = None, *, name: str = "jobs"):
         self._connection = Redis.from_url(url, protocol=2)
-        self._allowed = frozenset(allowed)
-        self._job_class = type("AllowedJob", (AllowedJob,), {"allowed": self._allowed})
+        self._job_class = _jobs_of(tasks or {})
         self._queue = Queue(
             name,
             connection=self._connection,
@@ -114,27 +99,120 @@ class Jobs:
             serializer=JSONSerializer,
         )
 
-    def enqueue(self, callable_name: str, **arguments: Any) -> str:
-        """Ask for a job, arguments as JSON; its id. JobRefused where it is not allowed."""
-        if callable_name not in self._allowed:
-            raise JobRefused(f"{callable_name!r} is no job of this queue")
-        return str(self._queue.enqueue(callable_name, kwargs=arguments).id)
+    # -- asking -----------------------------------------------------------------------------------
 
-    def work(self, *, burst: bool = False) -> None:
-        """Run jobs one after the other in this process, which must be a worker's own."""
-        worker = SimpleWorker(
-            [self._queue],
-            connection=self._connection,
-            job_class=self._job_class,
-            serializer=JSONSerializer,
+    def enqueue(self, task: str, job_id: str, *, timeout_s: int = 86_400, **arguments: Any) -> bool:
+        """Ask for a task, arguments as JSON; False where that job waits or is being done already.
+
+        The same job can be asked for again when it has ended. It is tried ATTEMPTS times: again
+        where its worker died, or its task raised anything but Reject.
+        """
+        with contextlib.suppress(UnknownJob):
+            if self.find(job_id).state in ("waiting", "running"):
+                return False
+            self._fetch(job_id).delete()
+        self._connection.delete(CANCELLED + job_id)
+        try:
+            self._queue.enqueue_call(
+                task,
+                kwargs=arguments,
+                job_id=job_id,
+                unique=True,
+                timeout=timeout_s,
+                result_ttl=KEEP_S,
+                failure_ttl=KEEP_S,
+                retry=Retry(max=ATTEMPTS - 1),
+            )
+        except DuplicateJobError:  # somebody else was faster
+            return False
+        return True
+
+    def cancel(self, job_id: str) -> State:
+        """Cancel a job; the state it was in. One that is being done ends at its next report.
+
+        UnknownJob; a job that has ended stays as it is.
+        """
+        state = self.find(job_id).state
+        if state == "waiting":
+            self._fetch(job_id).cancel()
+        elif state == "running":
+            self._connection.set(CANCELLED + job_id, 1, ex=KEEP_S)
+        return state
+
+    # -- looking ----------------------------------------------------------------------------------
+
+    def all(self) -> list[JobState]:
+        """Every job of which the server still knows, the newest first."""
+        ids = list(self._queue.get_job_ids())
+        for registry in _REGISTRIES:
+            found = registry(queue=self._queue, job_class=self._job_class)
+            ids += found.get_job_ids(cleanup=False)
+        states = []
+        for job_id in dict.fromkeys(ids):
+            with contextlib.suppress(UnknownJob):
+                states.append(self.find(job_id))
+        return sorted(states, key=lambda state: state.t_asked or 0.0, reverse=True)
+
+    def find(self, job_id: str) -> JobState:
+        """One job. UnknownJob."""
+        job = self._fetch(job_id)
+        result = job.latest_result()
+        state = _STATES.get(job.get_status(refresh=False), "failed")
+        error = str((result and result.exc_string) or "").strip().rpartition("\n")[2]
+        if error.startswith("stream.allowed_job.JobCancelled"):
+            state = "cancelled"
+        return JobState(
+            id=str(job.id),
+            task=job.func_name or "",
+            state=state,
+            arguments=job.kwargs or {},
+            progress=job.meta,
+            result=result.return_value if result and state == "done" else None,
+            error="" if state == "done" else error,
+            attempts_left=job.retries_left or 0,
+            t_asked=_seconds(job.enqueued_at or job.created_at),
+            t_begun=_seconds(job.started_at),
+            t_ended=_seconds(job.ended_at),
         )
-        worker.work(burst=burst, logging_level="WARNING")
+
+    def _fetch(self, job_id: str) -> AllowedJob:
+        try:
+            found = self._job_class.fetch(
+                job_id, connection=self._connection, serializer=JSONSerializer
+            )
+        except NoSuchJobError:
+            raise UnknownJob(f"there is no job {job_id!r}: edgestream jobs list") from None
+        assert isinstance(found, AllowedJob)
+        return found
 
     @property
     def refused(self) -> int:
         """How many jobs were refused on this server."""
         return int(self._connection.get(REFUSED) or 0)
 
+    # -- doing ------------------------------------------------------------------------------------
+
+    def work(self, *, burst: bool = False) -> None:
+        """Do jobs one after the other in this process, which must be a worker's own."""
+        worker = _Worker(
+            [self._queue],
+            connection=self._connection,
+            job_class=self._job_class,
+            serializer=JSONSerializer,
+            maintenance_interval=ALIVE_S,
+        )
+        self._job_class.keep_alive = staticmethod(worker.maintain_heartbeats)
+        self.recover()
+        worker.work(burst=burst, logging_level="WARNING")
+
+    def recover(self) -> None:
+        """Put back the jobs whose workers are silent for ALIVE_S."""
+        StartedJobRegistry(queue=self._queue, job_class=self._job_class).cleanup()
+
     def close(self) -> None:
         """Let go of the server."""
         self._connection.close()
+
+
+def _seconds(moment: datetime | None) -> float | None:
+    return None if moment is None else moment.timestamp()
