@@ -27,7 +27,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("role", choices=("worker", "writer", "isolated"))
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--models", type=Path)
+    parser.add_argument("--models")
     parser.add_argument("--name", default="worker")
     parser.add_argument("--out", type=Path, default=Path())
     return parser
