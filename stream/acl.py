@@ -110,8 +110,14 @@ WRITER = Role(
     ),
     anywhere=("script|load", "script|exists"),  # on behalf of all: see scripts.py
 )
+_SEE_LABELS = (
+    _grant("%R~", "labels", "xlen"),
+    _grant("%R~", "labels:counts labels:archive", "hmget"),
+    _grant("%R~", "labels:notices", "lrange"),
+)
 VIEWER = Role(
     grants=(
+        *_SEE_LABELS,
         _grant("%R~", "run:* bytes writer", "hmget"),
         _grant("%R~", "runs open", "smembers"),
         _grant("%R~", "workers shadows", "hvals"),
@@ -124,6 +130,29 @@ VIEWER = Role(
         _grant("%R~", "r:* d:*", "mget"),
     ),
 )
+_PUSH_LABELS = (
+    _grant("%W~", "labels", "xadd"),
+    _grant("~", "labels:held", "hexists hset"),
+    _grant("~", "labels:counts", "hget hincrby"),
+)
+LABELLER = Role(
+    scripts=("push_label",),
+    script_keys=("labels", "labels:held", "labels:counts"),
+    grants=(*_PUSH_LABELS, *_SEE_LABELS),
+)
+TRAINER = Role(
+    scripts=("lease", "label_done", "note_dead"),
+    script_keys=("labels", "labels:held", "labels:counts", "labels:archive", "labels:notices"),
+    grants=(
+        *_SEE_LABELS,
+        _grant("~", "labels", "xread xrange xdel"),
+        _grant("%W~", "labels:held", "hdel"),
+        _grant("%W~", "labels:counts", "hset hincrby"),
+        _grant("~", "labels:archive", "hget hmget hset"),
+        _grant("%W~", "labels:notices", "lpush ltrim"),
+    ),
+    anywhere=("script|load", "script|exists"),  # where no writer is
+)
 OPERATOR = Role(
     scripts=("*",),
     script_keys=("*",),
@@ -135,6 +164,8 @@ ROLES = {
     "worker": WORKER,
     "writer": WRITER,
     "viewer": VIEWER,
+    "labeller": LABELLER,
+    "trainer": TRAINER,
     "operator": OPERATOR,
 }
 

@@ -18,6 +18,7 @@ class Settings:
     alias_look_s        how often a worker asks whether an alias has moved
     segment_grace_s     how long superseded segments stay for readers that still have them open
     spool_bytes         a producer's spool holds at most so much, then its policy applies
+    label_bytes         labels that wait for the archive, at most
     spool_sync_s        frames accepted in so long may be lost by a power cut at the producer
     """
 
@@ -33,6 +34,7 @@ class Settings:
     worker_silence_s: float = 15.0
     spool_bytes: int = 4 * 2**30
     spool_sync_s: float = 1.0
+    label_bytes: int = 64 * 2**20
 
     def shard_of(self, run: str) -> int:
         """The shard that a run lives in; the same in every process."""

@@ -2,7 +2,8 @@
 
 The file holds ragged atoms ``numbers``, ``positions`` (angstrom), ``offsets``, one spectrum each in
 ``mu`` (n, n_energy) on ``energy`` (n_energy,) eV, and perhaps ``name`` and ``material`` (n,). The
-absorber is atom 0 of each structure.
+absorber is atom 0 of each structure. It may hold ``cell`` (n, 3, 3) and ``pbc`` (n, 3) for what is
+periodic, ``weight`` (n,), and ``edge`` and ``theory`` (n,) texts.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from xas.structure import Sites, StructureBatch
 
 MIN_ENERGIES = 8
 NEEDED = ("numbers", "positions", "offsets", "mu", "energy")
+KNOWN = (*NEEDED, "name", "material", "weight", "edge", "theory", "cell", "pbc")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,8 +34,11 @@ class Labels:
     energy     (n_energy,) float64, eV, rising
     intensity  (n, n_energy) float64, as in the file; finite, each with a positive sum
     names      (n,) str, to name a label in a message or report
+    weights    (n,) float64, above 0: of each label in a training, relative to others
+    edge       of the spectra, empty where the file does not say
+    theory     level of theory, of all of them; empty where the file does not say
     groups     (n,) str; labels of one group are never split between training and validation
-    grouped_by what the groups are: "formula" or "material"
+    grouped_by what the groups are: "formula", "material", or what the archive says
     """
 
     file: str
@@ -46,6 +51,9 @@ class Labels:
     names: NDArray[np.str_]
     groups: NDArray[np.str_]
     grouped_by: str
+    weights: NDArray[np.float64]
+    edge: str = ""
+    theory: str = ""
 
     def __len__(self) -> int:
         return len(self.sites)
@@ -65,12 +73,14 @@ def read_labels(path: Path, limit: int | None = None) -> Labels:
     """
     arrays, digest = _arrays_of(path)
     try:
-        batch = StructureBatch.from_arrays(*(arrays[key] for key in NEEDED[:3]))
+        atoms = (arrays.get(key) for key in (*NEEDED[:3], "cell", "pbc"))
+        batch = StructureBatch.from_arrays(*atoms)
     except (BadStructure, ValueError, TypeError) as error:
         raise BadLabels(f"{path}: {error}") from None
     n = len(batch) if limit is None else min(limit, len(batch))
     intensity, energy = _spectra(path, arrays, len(batch))
     names = _texts(arrays.get("name", arrays.get("material")), len(batch), path)
+    weights = _weights(arrays.get("weight"), len(batch), path)[:n]
     batch, intensity, names = batch[:n], intensity[:n], names[:n]
     _require_good(path, batch, intensity, names)
     material = arrays.get("material")
@@ -86,6 +96,9 @@ def read_labels(path: Path, limit: int | None = None) -> Labels:
         names=names,
         groups=groups,
         grouped_by="formula" if material is None else "material",
+        weights=weights,
+        edge=_the_one(path, "edge", arrays),
+        theory=_the_one(path, "theory", arrays),
     )
 
 
@@ -123,7 +136,7 @@ def _arrays_of(path: Path) -> tuple[dict[str, NDArray[np.generic]], str]:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
             with np.load(file, allow_pickle=False) as data:
-                wanted = [key for key in (*NEEDED, "name", "material") if key in data.files]
+                wanted = [key for key in KNOWN if key in data.files]
                 arrays = {key: data[key] for key in wanted}
     except OSError as error:
         raise BadLabels(f"{path}: cannot be read: {error.strerror or error}") from None
@@ -156,6 +169,24 @@ def _texts(values: NDArray[np.generic] | None, n: int, path: Path) -> NDArray[np
     if values.shape != (n,) or values.dtype.kind not in "US":
         raise BadLabels(f"{path}: name or material is not one text for each of {n} structures")
     return values.astype(np.str_)
+
+
+def _weights(values: NDArray[np.generic] | None, n: int, path: Path) -> NDArray[np.float64]:
+    if values is None:
+        return np.ones(n)
+    if values.shape == (n,) and values.dtype.kind == "f":
+        weights = values.astype(np.float64)
+        if np.isfinite(weights).all() and (weights > 0).all():
+            return weights
+    raise BadLabels(f"{path}: weight is not one number above 0 for each of {n} structures")
+
+
+def _the_one(path: Path, what: str, arrays: dict[str, NDArray[np.generic]]) -> str:
+    """What all labels of a file share; empty where it does not say."""
+    found = np.unique(arrays[what].astype(np.str_)).tolist() if what in arrays else [""]
+    if len(found) > 1:
+        raise BadLabels(f"{path}: {what} is {', '.join(found[:5])}: one training learns one")
+    return str(found[0])
 
 
 def _require_good(
