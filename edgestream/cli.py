@@ -13,9 +13,11 @@ from typing import Annotated
 import typer
 
 from edgestream.acl_command import acl
+from edgestream.archive_command import archive_app
 from edgestream.bench_command import bench
 from edgestream.dlq_command import dlq_app
 from edgestream.ending import end_well
+from edgestream.label_command import label_app
 from edgestream.model_commands import models_app
 from edgestream.options import (
     Absorber,
@@ -62,6 +64,8 @@ app = typer.Typer(
 )
 app.add_typer(models_app, name="models", no_args_is_help=True)
 app.add_typer(dlq_app, name="dlq", no_args_is_help=True)
+app.add_typer(label_app, name="label", no_args_is_help=True)
+app.add_typer(archive_app, name="archive", no_args_is_help=True)
 app.add_typer(runs_app, name="runs", no_args_is_help=True)
 app.command()(replay)
 app.command()(bench)

@@ -6,27 +6,32 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterable, Iterator
+from functools import cached_property
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from edgestream.local import LocalService, ServiceOptions
 from edgestream.passwords import complete_url
 from edgestream.prediction import Absorbers, as_batch, open_run, read_absorbers
 from stream.broker import RunState
+from stream.codec import encode
 from stream.following import Arrived, Follower
 from stream.forwarding import Policy
+from stream.label_stream import push_patiently
+from stream.labels import label_of, structure_of_atoms
 from stream.messages import RunSpec, check_run_name
 from stream.producer import Producer
 from stream.redis_broker import RedisBroker
+from stream.redis_label_stream import RedisLabelStream
 from stream.result_file.reader import RunFile
 from stream.settings import Settings
 from stream.sources.dynamics import Observer
 from stream.sources.frames import FrameChunk
-from xas.errors import Retry, RunRefused
+from xas.errors import Reject, Retry, RunRefused
 from xas.structure import AtomsLike, StructureBatch
 
 POLL_S = 0.05
@@ -128,6 +133,51 @@ class EdgeStream:
         )
         return Run(producer, self.broker, self._service.watch, timestep_fs)
 
+    def label(
+        self,
+        atoms: AtomsLike | StructureBatch,
+        energy: ArrayLike,
+        intensity: ArrayLike,
+        *,
+        source: str = "",
+        weight: float = 1.0,
+        theory: str = "",
+        absorber: int | str | None = None,
+        edge: str = "K",
+        name: str = "",
+        group: str = "",
+        deadline_s: float | None = 600.0,
+    ) -> str:
+        """Give the trainer a structure with its spectrum; the label's hash, once the server has it.
+
+        energy (n_energy,) eV, absolute; intensity (n_energy,). To label the same twice is harmless.
+        absorber: an index, or the element of which there is one atom; None: the element whose edge
+        the energies are of. theory: the level of theory; spectra of two are never mixed in a
+        training. group: what must not be split between training and validation (default: the
+        formula). Raises BadLabels, Backpressure where the trainer is behind for ``deadline_s``, and
+        Reject on a service of our own, which has no trainer: labels would end with it.
+        """
+        if self._service.server is not None:
+            raise Reject("labels need a service with a trainer: connect(URL) to one that runs")
+        label = label_of(
+            structure_of_atoms(atoms),
+            energy,
+            intensity,
+            absorber=absorber,
+            edge=edge,
+            theory=theory,
+            source=source,
+            name=name,
+            group=group,
+            weight=weight,
+        )
+        push_patiently(self._labels, [encode(label)], deadline_s=deadline_s)
+        return label.sha256
+
+    @cached_property
+    def _labels(self) -> RedisLabelStream:
+        return RedisLabelStream(self._service.url, self._service.options.settings)
+
     def runs(self) -> list[RunState]:
         """Every run that the service knows."""
         return self.broker.runs()
@@ -143,6 +193,8 @@ class EdgeStream:
 
     def close(self) -> None:
         """Disconnect; a service of our own finishes what it has accepted."""
+        if "_labels" in self.__dict__:
+            self._labels.close()
         self._service.stop()
 
     def __enter__(self) -> Self:

@@ -111,7 +111,7 @@ WRITER = Role(
     anywhere=("script|load", "script|exists"),  # on behalf of all: see scripts.py
 )
 _SEE_LABELS = (
-    _grant("%R~", "labels", "xlen"),
+    _grant("%R~", "labels", "xlen xread"),
     _grant("%R~", "labels:counts labels:archive", "hmget"),
     _grant("%R~", "labels:notices", "lrange"),
 )
@@ -145,7 +145,7 @@ TRAINER = Role(
     script_keys=("labels", "labels:held", "labels:counts", "labels:archive", "labels:notices"),
     grants=(
         *_SEE_LABELS,
-        _grant("~", "labels", "xread xrange xdel"),
+        _grant("~", "labels", "xrange xdel"),
         _grant("%W~", "labels:held", "hdel"),
         _grant("%W~", "labels:counts", "hset hincrby"),
         _grant("~", "labels:archive", "hget hmget hset"),
