@@ -97,7 +97,7 @@ class RedisLabelStream:
 
     def state(self) -> LabelState:
         """See LabelStream."""
-        waiting, counted, lease, notices, (seconds, _) = self._server.commands(
+        waiting, counted, lease, notices, (seconds, micro) = self._server.commands(
             [
                 ("XLEN", LABELS),
                 ("HMGET", COUNTS, "bytes", "last", *OUTCOMES),
@@ -112,7 +112,8 @@ class RedisLabelStream:
             waiting_bytes=int(held),
             outcomes={name: int(n) for name, n in zip(OUTCOMES, outcomes, strict=True)},
             archive=text(lease[0] or b""),
-            archive_alive=bool(lease[0]) and float(lease[1]) > 1000.0 * float(seconds),
+            archive_alive=bool(lease[0])
+            and float(lease[1]) > 1e3 * float(seconds) + 1e-3 * float(micro),
             last_archived=last,
             notices=notices,
         )

@@ -56,7 +56,7 @@ def label_count(path: Path) -> int:
     if path.suffix != ".npz":
         return 1
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             return max(0, len(data["offsets"]) - 1)
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile):
+    except (OSError, KeyError, ValueError, AttributeError, EOFError, zipfile.BadZipFile):
         return 1

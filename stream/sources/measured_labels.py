@@ -1,4 +1,7 @@
-"""Labels from measured spectra, normalised to an edge step of 1; their structure comes beside."""
+"""Labels from measured spectra: their part around the edge, normalised to an edge step of 1.
+
+The structure comes beside them.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +15,14 @@ from numpy.typing import NDArray
 from stream.labels import Label, label_of
 from stream.sources.label_options import LabelOptions
 from stream.sources.measured import read_measured
-from xas.errors import BadLabels, BadSpectrum
-from xas.spectrum import normalise
+from xas.edges import edge_energy_ev, element_symbol
+from xas.errors import BadLabels, BadSpectrum, Reject
+from xas.spectrum import fit_edge
 from xas.structure import StructureBatch
+
+BELOW_EV, ABOVE_EV = 100.0, 200.0  # wider, a sloping background hides the edge
+OFF_EV = 20.0
+MIN_POINTS = 20
 
 Floats = NDArray[np.float64]
 
@@ -74,20 +82,48 @@ def _label(
     element: str | None,
     edge: str | None,
 ) -> Label:
-    normalised = normalise(energy, mu, remove_floor=True)[0]
-    if not np.isfinite(normalised).all():
-        raise BadLabels(f"{path}: no edge step was found in it")
+    structure = _structure_of(path, options.structure)
+    symbol = element or _absorbing(path, structure, options.absorber)
+    at = options.edge or edge or "K"
+    near, normalised = _normalised(path, energy + options.energy_offset_ev, mu, symbol, at)
     return label_of(
-        _structure_of(path, options.structure),
-        energy + options.energy_offset_ev,
+        structure,
+        near,
         normalised,
-        absorber=element if options.absorber is None else options.absorber,
-        edge=options.edge or edge or "K",
+        absorber=symbol if options.absorber is None else options.absorber,
+        edge=at,
         theory=options.theory or "measured",
         source=options.source or path.name,
         name=name,
         weight=options.weight or 1.0,
     )
+
+
+def _normalised(
+    path: Path, energy: Floats, mu: Floats, element: str, edge: str
+) -> tuple[Floats, Floats]:
+    """The part around the edge, divided by its step, without the line below it."""
+    try:
+        edge_ev = edge_energy_ev(element, edge)
+    except Reject as error:
+        raise BadLabels(f"{path}: {error}") from None
+    near = (energy > edge_ev - BELOW_EV) & (energy < edge_ev + ABOVE_EV)
+    if near.sum() < MIN_POINTS:
+        raise BadLabels(f"{path}: {near.sum()} points around the {element} {edge} edge")
+    with np.errstate(all="ignore"):
+        fit = fit_edge(energy[near], mu[near])
+    if not (fit.step[0] > 0 and abs(fit.edge_ev[0] - edge_ev) < OFF_EV):
+        raise BadLabels(
+            f"{path}: its {element} {edge} edge is not found where it should be: push it "
+            "normalised, from Python (es.label)"
+        )
+    return energy[near], (mu[near] - fit.floor[0]) / fit.step[0]
+
+
+def _absorbing(path: Path, structure: StructureBatch, absorber: int | None) -> str:
+    if absorber is None or not 0 <= absorber < structure.n_atoms:
+        raise BadLabels(f"{path}: which atom absorbs? --absorber INDEX")
+    return element_symbol(int(structure.numbers[absorber]))
 
 
 def _structure_of(path: Path, structure: StructureBatch | None) -> StructureBatch:

@@ -56,7 +56,7 @@ def read_npz(path: Path, options: LabelOptions) -> Iterator[Label | NoLabel]:
 
 def _arrays(path: Path) -> dict[str, Any]:
     try:
-        with np.load(path, allow_pickle=False) as data:
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
             arrays = {key: data[key] for key in KNOWN if key in data.files}
     except OSError as error:
         raise BadLabels(f"{path}: cannot be read: {error.strerror or error}") from None
