@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from fortress import SETTINGS, Fortress
+from iron_labels import iron_label
 
 from edgestream.demo_command import demo_trajectory
 from edgestream.feeding import Opened, Trajectory
@@ -18,10 +19,13 @@ from edgestream.passwords import complete_url
 from edgestream.prediction import predict
 from edgestream.settings_words import settings_as_options
 from stream.acl import ROLES
+from stream.codec import encode
 from stream.redis_broker import RedisBroker
 from stream.redis_connection import RedisConnection
+from stream.redis_label_stream import RedisLabelStream
 from stream.result_file.reader import RunFile
 from stream.scripts import scripts, sha1
+from trainer.archivist import Archivist
 from xas.errors import EdgestreamError, ServerUnreachable
 from xas.structure import StructureBatch
 
@@ -161,6 +165,22 @@ VIEWER_MUST_NOT = [
     ("XGROUP", "DESTROY", "{es:0}:frames:live", "workers"),
     ("MGET", "{es:0}:f:x"),
 ]
+LABELLER_MUST_NOT = [
+    ("XDEL", "{es:0}:labels", "1-1"),
+    ("XTRIM", "{es:0}:labels", "MAXLEN", 0),
+    ("HSET", "{es:0}:labels:archive", "epoch", 1),
+    ("DEL", "{es:0}:labels"),
+    ("XADD", "{es:0}:frames:live", "*", "r", "x"),
+    ("XREAD", "STREAMS", "{es:0}:results", "0"),
+]
+TRAINER_MUST_NOT = [
+    ("XADD", "{es:0}:labels", "*", "p", "x"),
+    ("DEL", "{es:0}:labels"),
+    ("HSET", "{es:0}:writer", "epoch", 1),
+    ("XADD", "{es:0}:frames:live", "*", "r", "x"),
+    ("XREAD", "STREAMS", "{es:0}:results", "0"),
+    ("LPUSH", "{es:0}:notices", "x"),
+]
 NOBODY_MAY = [
     ("EVAL", "return 1", 0),
     ("FUNCTION", "LIST"),
@@ -187,6 +207,8 @@ NOBODY_MAY = [
         ("producer", [*PRODUCER_MUST_NOT, *NOBODY_MAY, ("SCRIPT", "LOAD", "return 1")]),
         ("worker", [*WORKER_MUST_NOT, *NOBODY_MAY, ("SCRIPT", "LOAD", "return 1")]),
         ("writer", [*WRITER_MUST_NOT, *NOBODY_MAY]),
+        ("labeller", [*LABELLER_MUST_NOT, *NOBODY_MAY, ("SCRIPT", "LOAD", "return 1")]),
+        ("trainer", [*TRAINER_MUST_NOT, *NOBODY_MAY]),
         ("viewer", [*VIEWER_MUST_NOT, *NOBODY_MAY, ("SCRIPT", "LOAD", "return 1")]),
     ],
 )
@@ -244,6 +266,24 @@ def test_a_model_record_is_never_altered(fortress: Fortress) -> None:
     viewer = RedisBroker(complete_url(fortress.url("viewer")), SETTINGS)
     assert viewer.known_model(0, "a" * 64) == b"first"
     viewer.close()
+
+
+def test_a_labeller_pushes_labels_and_a_trainer_archives_them(
+    fortress: Fortress, tmp_path: Path
+) -> None:
+    streams = {
+        role: RedisLabelStream(complete_url(fortress.url(role)), SETTINGS)
+        for role in ("labeller", "trainer", "viewer")
+    }
+    archivist = Archivist(streams["trainer"], tmp_path / "labels")
+    assert streams["labeller"].push([encode(iron_label()), b"none"]) == [True, True]
+    assert len(streams["viewer"].waiting(block_s=0)) == 2
+    assert [t.outcome for t in archivist.step(block_s=0)] == ["new"]
+    archivist.close()
+    state = streams["viewer"].state()
+    assert (state.waiting, state.outcomes["new"], state.outcomes["refused"]) == (0, 1, 1)
+    for stream in streams.values():
+        stream.close()
 
 
 def test_status_is_a_viewers(fortress: Fortress, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 from ase import Atoms
@@ -110,8 +111,6 @@ def test_what_cannot_be_is_no_label(about: dict[str, Any], reason: str) -> None:
 
 
 def test_what_is_received_is_checked_like_what_is_made() -> None:
-    import msgspec
-
     label = msgspec.structs.replace(iron_label(), element="Co")
     with pytest.raises(BadLabels, match="its first atom, the absorber, is Fe, not Co"):
         read_label(encode(label))
