@@ -25,7 +25,7 @@ from trainer import archive_writer
 from trainer.archivist import Archivist
 
 CALLS = ("open", "write", "pwrite", "ftruncate", "fsync", "rename", "link", "unlink", "mkdir")
-LABELS = iron_labels(6)
+LABELS = iron_labels(4)
 SETTINGS = Settings(lease_s=1.0)
 
 
@@ -53,11 +53,11 @@ def life(folder: Path, told: int) -> None:
     archivist = Archivist(stream, folder)
     for i, label in enumerate(LABELS):
         stream.push([encode(label)])
-        if i == 2:
+        if i == 1:
             stream.push([b"no label"])
         archivist.step(block_s=0)
         os.write(told, f"{label.sha256}\n".encode())
-        if i == 4:
+        if i == 2:
             os.write(told, f"snapshot {archivist.archive.snapshot().id}\n".encode())
     archivist.close()
 
