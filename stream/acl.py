@@ -146,8 +146,8 @@ TRAINER = Role(
     grants=(
         *_SEE_LABELS,
         _grant("~", "labels", "xrange xdel"),
-        _grant("%W~", "labels:held", "hdel"),
-        _grant("%W~", "labels:counts", "hset hincrby"),
+        _grant("~", "labels:held", "hdel"),
+        _grant("~", "labels:counts", "hset hincrby"),
         _grant("~", "labels:archive", "hget hmget hset"),
         _grant("%W~", "labels:notices", "lpush ltrim"),
     ),
