@@ -16,6 +16,7 @@ from edgestream.acl_command import acl
 from edgestream.archive_command import archive_app
 from edgestream.bench_command import bench
 from edgestream.dlq_command import dlq_app
+from edgestream.explain_command import explain
 from edgestream.ending import end_well
 from edgestream.label_command import label_app
 from edgestream.model_commands import models_app
@@ -70,6 +71,7 @@ app.add_typer(runs_app, name="runs", no_args_is_help=True)
 app.command()(replay)
 app.command()(bench)
 app.command()(acl)
+app.command()(explain)
 
 
 def say_version(wanted: bool) -> None:

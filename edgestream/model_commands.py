@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from edgestream.import_command import import_app
+from edgestream.judge_command import models_judge
 from edgestream.options import AsJson, Models
 from edgestream.shadow_command import models_shadow
+from edgestream.suspect_command import models_suspect
 from xas.errors import Reject
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ models_app = typer.Typer(
 )
 models_app.add_typer(import_app, name="import", no_args_is_help=True)
 models_app.command("shadow")(models_shadow)
+models_app.command("judge")(models_judge)
+models_app.command("suspect")(models_suspect)
 
 Name = Annotated[str, typer.Argument(help="NAME of a model.")]
 Why = Annotated[str, typer.Option("--why", help="The reason, kept in the history.")]

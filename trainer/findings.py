@@ -39,6 +39,9 @@ class Limits(Struct, frozen=True, kw_only=True):
     handful: int = 5
 
 
+HONEST = Limits()
+
+
 class Reason(Struct, frozen=True, kw_only=True):
     """What speaks against a batch or some of its labels: a kind for programs ("element",
     "energies", "scale", "shift", "shuffled", "theory", "errors", "contradiction", "repeated",

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from trainer.prediction import LEVELS, Prediction
 from trainer.resampling import Resampled, resample
-from trainer.verdict import Change, Coverage, Rules, Verdict
+from trainer.verdict import RULES, Change, Coverage, Rules, Verdict
 from xas.measures import percentage_error
 
 Array = NDArray[np.float64]
@@ -38,7 +38,7 @@ def judge(
     groups: NDArray[np.str_],
     subgroups: Mapping[str, Mask],
     newest: Mask | None = None,
-    rules: Rules = Rules(),
+    rules: Rules = RULES,
 ) -> Verdict:
     """May the candidate take the champion's place? The same input gives the same verdict.
 
@@ -73,7 +73,11 @@ def judge(
 
 
 def _unfit(
-    target: Array, champion: Prediction, candidate: Prediction, groups: NDArray[np.str_], rules: Rules
+    target: Array,
+    champion: Prediction,
+    candidate: Prediction,
+    groups: NDArray[np.str_],
+    rules: Rules,
 ) -> tuple[str, ...]:
     """Why nothing can be compared at all."""
     if not len(target) == len(champion) == len(candidate) == len(groups):
@@ -92,7 +96,7 @@ def _unfit(
 
 
 def _badly_wrong(errors: list[Array]) -> Mask:
-    """Where the worse of the two is in its worst tenth: the same labels, whoever is the champion."""
+    """The worst tenth by the worse of the two: the same labels, whoever is the champion."""
     worst = np.maximum(*errors)
     return np.asarray(worst >= np.quantile(worst, BADLY_WRONG_QUANTILE))
 
@@ -107,7 +111,9 @@ def _resampled(
     values: Array, views: Mapping[str, Mask], groups: NDArray[np.str_], rules: Rules
 ) -> Resampled:
     known = np.stack(list(views.values()), axis=1)
-    return resample(np.repeat(values[:, None], len(views), 1), known, groups, rules.draws, rules.seed)
+    return resample(
+        np.repeat(values[:, None], len(views), 1), known, groups, rules.draws, rules.seed
+    )
 
 
 def _changes(
@@ -169,7 +175,11 @@ def _finding(low: float, high: float, tolerance: float) -> str:
 
 
 def _coverage(
-    target: Array, champion: Prediction, candidate: Prediction, groups: NDArray[np.str_], rules: Rules
+    target: Array,
+    champion: Prediction,
+    candidate: Prediction,
+    groups: NDArray[np.str_],
+    rules: Rules,
 ) -> tuple[Coverage, ...]:
     held = [_held(p, target) for p in (champion, candidate)]
     known = np.ones_like(held[1], dtype=np.bool_)
@@ -236,11 +246,15 @@ def _in_favour(
     changes: tuple[Change, ...], parts: tuple[Change, ...], covered: tuple[Coverage, ...]
 ) -> list[str]:
     n_tested = sum(c.finding != "too few" for c in parts)
+    levels = ", ".join(f"{c.level:.0f}" for c in covered)
     held = ", ".join(f"{c.candidate:.1f}" for c in covered)
     return [
-        *(f"{c.finding} on {c.name} ({c.n_labels} in {c.n_groups} groups): {_words(c)}" for c in changes),
+        *(
+            f"{c.finding} on {c.name} ({c.n_labels} in {c.n_groups} groups): {_words(c)}"
+            for c in changes
+        ),
         f"not worse on any of {n_tested} subgroups",
-        f"its {', '.join(f'{c.level:.0f}' for c in covered)} % intervals hold {held} % of the points",
+        f"its {levels} % intervals hold {held} % of the points",
     ]
 
 

@@ -121,7 +121,9 @@ def _figures(j: Judgement, trial: Trial) -> list[str]:
             (10, 3.2), partial(gate_plots.draw_spectra, trial=trial)
         ),
     }
-    shown = [f"<h2>{escape(title)}</h2>\n{_image(title, picture)}" for title, picture in drawn.items()]
+    shown = [
+        f"<h2>{escape(title)}</h2>\n{_image(title, picture)}" for title, picture in drawn.items()
+    ]
     return [*shown, "<h2>All figures</h2>", _change_table(j), _coverage_table(j)]
 
 
@@ -131,7 +133,17 @@ def _image(title: str, picture: str) -> str:
 
 
 def _change_table(j: Judgement) -> str:
-    head = ["labels", "n", "groups", "champion %", "candidate %", "change %", "from", "to", "finding"]
+    head = [
+        "labels",
+        "n",
+        "groups",
+        "champion %",
+        "candidate %",
+        "change %",
+        "from",
+        "to",
+        "finding",
+    ]
     return _table(head, [change_row(c) for c in (*j.verdict.changes, *j.verdict.subgroups)])
 
 
@@ -145,8 +157,10 @@ def change_row(c: Change) -> list[str]:
 def _coverage_table(j: Judgement) -> str:
     head = ["interval %", "champion holds", "candidate holds", "from", "to", "within the rules"]
     rows = [
-        [*(f"{v:.1f}" for v in (c.level, c.champion, c.candidate, c.low, c.high))]
-        + ["yes" if c.kept else "no"]
+        [
+            *(f"{v:.1f}" for v in (c.level, c.champion, c.candidate, c.low, c.high)),
+            "yes" if c.kept else "no",
+        ]
         for c in j.verdict.coverage
     ]
     return _table(head, rows)

@@ -89,7 +89,7 @@ def draw_peaks(figure: Figure, trial: Trial) -> None:
 
 
 def draw_calibration(figure: Figure, trial: Trial) -> None:
-    """How many points an interval holds against how many it should; crosses: as the model states."""
+    """Points that an interval holds against how many it should; crosses: as the model states."""
     axes = figure.subplots()
     axes.plot([0, 100], [0, 100], color=INK, linewidth=0.8)
     levels = np.linspace(0.02, 0.98, 25)

@@ -26,6 +26,10 @@ Tell = Callable[[int, int], None]
 WHOLE = "whole spectrum"
 
 
+def untold(_done: int, _total: int) -> None:
+    """Tells nobody how far it is."""
+
+
 class Importance(Struct, frozen=True, kw_only=True):
     """Of one feature, or of several that are dealt together, for each window of energies.
 
@@ -38,7 +42,9 @@ class Importance(Struct, frozen=True, kw_only=True):
     spread: dict[str, float]
 
 
-def windows_of(energy: Array, edge_ev: float, split_ev: float = 15.0) -> dict[str, NDArray[np.bool_]]:
+def windows_of(
+    energy: Array, edge_ev: float, split_ev: float = 15.0
+) -> dict[str, NDArray[np.bool_]]:
     """The whole spectrum, and what lies below and above ``split_ev`` after the edge."""
     below = energy <= edge_ev + split_ev
     if below.all() or not below.any():
@@ -64,7 +70,7 @@ def importance(
     *,
     repeats: int = 3,
     seed: int = 2022,
-    tell: Tell = lambda done, total: None,
+    tell: Tell = untold,
 ) -> list[Importance]:
     """Of each block of columns (name -> columns), the most important for the first window first.
 

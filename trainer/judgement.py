@@ -14,7 +14,7 @@ from trainer.archive import Labels
 from trainer.gate import judge
 from trainer.prediction import Prediction, predict_labels
 from trainer.subgroups import subgroups
-from trainer.verdict import Rules, Verdict
+from trainer.verdict import RULES, Rules, Verdict
 from xas.errors import BadLabels
 from xas.measures import peak_agreement, percentage_error, summarise
 from xas.structure import Sites
@@ -39,7 +39,7 @@ class Trial:
     champion: Prediction
     candidate: Prediction
 
-    def verdict(self, rules: Rules = Rules()) -> Verdict:
+    def verdict(self, rules: Rules = RULES) -> Verdict:
         """By the rules of the gate."""
         return judge(
             self.target,
@@ -145,7 +145,7 @@ def judgement_of(
     labels: Labels,
     trial: Trial,
     how_held_out: str,
-    rules: Rules = Rules(),
+    rules: Rules = RULES,
 ) -> Judgement:
     """Judge, and write down who was judged on what."""
     return Judgement(
@@ -169,7 +169,9 @@ def _party(bundle: Bundle, trial: Trial, said: Prediction) -> Party:
         reference=bundle.reference,
         sha256=bundle.sha256,
         trained_on=told,
-        quality=_quality(trial, said) if len(trial.target) and np.isfinite(said.mean).all() else None,
+        quality=_quality(trial, said)
+        if len(trial.target) and np.isfinite(said.mean).all()
+        else None,
     )
 
 

@@ -1,4 +1,4 @@
-"""Structures that come again: with the same spectrum, which teaches nothing, or with another one."""
+"""Structures that come again: with the same spectrum, which teaches nothing, or with another."""
 
 from __future__ import annotations
 

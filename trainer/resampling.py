@@ -52,7 +52,9 @@ class Resampled:
         return float(np.quantile(largest, confidence))
 
 
-def resample(values: Array, known: Mask, groups: NDArray[np.str_], draws: int, seed: int) -> Resampled:
+def resample(
+    values: Array, known: Mask, groups: NDArray[np.str_], draws: int, seed: int
+) -> Resampled:
     """Means over labels of ``values`` (n, k) where ``known`` (n, k), in ``draws`` draws of groups.
 
     Each draw takes as many groups as there are, with replacement. A quantity that a draw knows

@@ -8,13 +8,14 @@ the features: a hint for a descriptor, not a proof.
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from trainer.importance import require_sklearn
+from trainer.importance import require_sklearn, untold
 
 Array = NDArray[np.float64]
 Names = tuple[str, ...]
@@ -46,7 +47,7 @@ def select(
     names: Names,
     *,
     keep: int = 10,
-    tell: Tell = lambda done, total: None,
+    tell: Tell = untold,
 ) -> list[Chosen]:
     """Variance filter, select-from-model, then forward and backward selection of ``keep`` features.
 
@@ -54,26 +55,25 @@ def select(
     Each way starts from what the one before it kept; the sequential ones both from the same.
     """
     require_sklearn()
-    from sklearn.preprocessing import StandardScaler
-
     target = _components(spectra)
-    columns = np.arange(features.shape[1])
-    chosen = [_scored("all features", features, columns, columns, target, groups, names)]
-    ways = (_by_variance, _from_model)
-    for step, way in enumerate(ways):
-        tell(step, len(ways) + 2)
-        kept = way(StandardScaler().fit_transform(features[:, columns]), features[:, columns], target)
-        before, columns = columns, columns[kept]
-        name = "variance filter" if way is _by_variance else "select from model"
-        chosen.append(_scored(name, features, before, columns, target, groups, names))
+    everything = np.arange(features.shape[1])
+    score = partial(_scored, features=features, target=target, groups=groups, names=names)
+    tell(0, 4)
+    varying = everything[_by_variance(features)]
+    tell(1, 4)
+    strong = varying[_from_model(features[:, varying], target)]
+    few = {}
     for step, direction in enumerate(("forward", "backward")):
-        tell(len(ways) + step, len(ways) + 2)
-        kept = _sequential(features[:, columns], target, groups, direction, keep)
-        chosen.append(
-            _scored(f"{direction} selection", features, columns, columns[kept], target, groups, names)
-        )
-    tell(len(ways) + 2, len(ways) + 2)
-    return chosen
+        tell(2 + step, 4)
+        few[direction] = strong[_sequential(features[:, strong], target, groups, direction, keep)]
+    tell(4, 4)
+    return [
+        score("all features", everything, everything),
+        score("variance filter", everything, varying),
+        score("select from model", varying, strong),
+        score("forward selection", strong, few["forward"]),
+        score("backward selection", strong, few["backward"]),
+    ]
 
 
 def _components(spectra: Array) -> Array:
@@ -85,22 +85,24 @@ def _components(spectra: Array) -> Array:
     return scores
 
 
-def _by_variance(scaled: Array, plain: Array, target: Array) -> Array:
+def _by_variance(features: Array) -> Array:
     """Those that vary at all."""
     from sklearn.feature_selection import VarianceThreshold
 
-    kept: Array = VarianceThreshold(SMALLEST_VARIANCE).fit(plain).get_support(indices=True)
+    kept: Array = VarianceThreshold(SMALLEST_VARIANCE).fit(features).get_support(indices=True)
     return kept
 
 
-def _from_model(scaled: Array, plain: Array, target: Array) -> Array:
+def _from_model(features: Array, target: Array) -> Array:
     """Those of the largest coefficients."""
     from sklearn.feature_selection import SelectFromModel
     from sklearn.linear_model import Ridge
+    from sklearn.preprocessing import StandardScaler
 
-    most = min(CANDIDATES, scaled.shape[1])
+    most = min(CANDIDATES, features.shape[1])
     found = SelectFromModel(Ridge(RIDGE), threshold=-np.inf, max_features=most, norm_order=2)
-    kept: Array = found.fit(scaled, target).get_support(indices=True)
+    found.fit(StandardScaler().fit_transform(features), target)
+    kept: Array = found.get_support(indices=True)
     return kept
 
 
@@ -123,9 +125,9 @@ def _sequential(
 
 def _scored(
     way: str,
-    features: Array,
     before: Array,
     kept: Array,
+    features: Array,
     target: Array,
     groups: NDArray[np.str_],
     names: Names,

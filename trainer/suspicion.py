@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from model_store.bundle import Bundle
 from trainer.archive import Labels
-from trainer.findings import Decision, Limits, Reason, Suspicion
+from trainer.findings import HONEST, Decision, Limits, Reason, Suspicion
 from trainer.label_facts import common_energies, wrong_facts
 from trainer.prediction import Prediction, predict_labels
 from trainer.repeats import repeats_of, with_repeats
@@ -33,7 +33,7 @@ HARD = ("element", "energies", "scale", "shift", "shuffled", "contradiction")
 
 
 def suspect(
-    labels: Labels, champion: Bundle, known: Labels | None = None, limits: Limits = Limits()
+    labels: Labels, champion: Bundle, known: Labels | None = None, limits: Limits = HONEST
 ) -> Suspicion:
     """May these labels be learned from? Facts first, then what the champion says of them.
 
@@ -50,9 +50,7 @@ def suspect(
     return with_repeats(found, repeats_of(labels, known, limits.contradiction), limits)
 
 
-def examine(
-    energy: Array, target: Array, said: Prediction, limits: Limits = Limits()
-) -> Suspicion:
+def examine(energy: Array, target: Array, said: Prediction, limits: Limits = HONEST) -> Suspicion:
     """May these labels be learned from? The same input gives the same answer.
 
     energy (n_energy,) eV; target (n, n_energy); said: the champion's prediction of them
@@ -123,17 +121,17 @@ def _errors(signs: Signs, limits: Limits, odd: Mask, *, many: bool) -> Iterator[
 def _likeness(signs: Signs, limits: Limits, who: Mask) -> tuple[str, str]:
     """What errors look like that are too large; of a handful of labels nobody can say."""
     n = int(who.sum())
-    strange = float(signs.misplaced[who].mean())
-    if n >= limits.handful and strange > limits.misplaced:
-        return "shuffled", (
-            f"{100.0 * strange:.0f} % of the other structures fit such a spectrum better than its "
-            "own (50 % if shuffled): spectra and structures do not belong together"
-        )
-    common = signs.pattern(who)
-    if n >= limits.handful and common > limits.pattern + 0.5 / np.sqrt(n):
+    if n < limits.handful:
+        return "errors", "too large for labels of a known chemistry"
+    if (common := signs.pattern(who)) > limits.pattern + 0.5 / np.sqrt(n):
         return "theory", (
             f"{100.0 * common:.0f} % of the errors are the same for all of them: another theory, "
             "other settings of it, another unit or another edge"
+        )
+    if (strange := float(signs.misplaced[who].mean())) > limits.misplaced:
+        return "shuffled", (
+            f"{100.0 * strange:.0f} % of the other structures fit such a spectrum better than its "
+            "own (50 % if shuffled): spectra and structures do not belong together"
         )
     return "errors", "too large for labels of a known chemistry"
 

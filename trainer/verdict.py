@@ -26,6 +26,9 @@ class Rules(Struct, frozen=True, kw_only=True):
     seed: int = 2022
 
 
+RULES = Rules()
+
+
 class Change(Struct, frozen=True, kw_only=True):
     """How the errors of one set of labels change from champion to candidate.
 
