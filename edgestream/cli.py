@@ -16,8 +16,8 @@ from edgestream.acl_command import acl
 from edgestream.archive_command import archive_app
 from edgestream.bench_command import bench
 from edgestream.dlq_command import dlq_app
-from edgestream.explain_command import explain
 from edgestream.ending import end_well
+from edgestream.explain_command import explain
 from edgestream.label_command import label_app
 from edgestream.model_commands import models_app
 from edgestream.options import (

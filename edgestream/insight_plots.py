@@ -27,13 +27,13 @@ def plot_insight(found: Insight, path: Path) -> None:
     with _figure(path, (10.0, 6.4)) as figure:
         left = figure.add_gridspec(2, 2, width_ratios=(1, 1))
         top = figure.add_subplot(left[0, 0])
-        _radial(top, found.features)
+        _radial(top, found.features, [*found.distances.per_label])
         top.set_title(f"{found.model}: {found.n_labels} labels of {found.labels}", loc="left")
         _distances(figure.add_subplot(left[1, 0], sharex=top), found.distances)
         _kinds(figure.add_subplot(left[:, 1]), found.kinds)
 
 
-def _radial(axes: Axes, features: list[Importance]) -> None:
+def _radial(axes: Axes, features: list[Importance], elements: list[str]) -> None:
     """One line a kind of radial feature, over the whole spectrum."""
     lines: dict[str, list[tuple[float, float]]] = {}
     for one in features:
@@ -41,26 +41,31 @@ def _radial(axes: Axes, features: list[Importance]) -> None:
             rise = next(iter(one.rise.values()))
             lines.setdefault(kind_of(one.name), []).append((float(where[1]), rise))
     strongest = sorted(lines, key=lambda kind: -max(rise for _, rise in lines[kind]))
-    for i, kind in enumerate(strongest[:MOST_LINES]):
+    for kind in strongest[:MOST_LINES]:
         points = np.array(sorted(lines[kind]))
-        axes.plot(*points.T, MARKS[i % len(MARKS)], color=COLOURS[i % len(COLOURS)], label=kind)
+        axes.plot(*points.T, label=kind, **_looks(kind.split(" ")[0].partition("-")[2], elements))
     axes.set_ylabel("rise of the error (points)")
     if strongest:
         axes.legend(fontsize=8)
 
 
 def _distances(axes: Axes, distances: Distances) -> None:
-    for i, (element, counts) in enumerate(list(distances.per_label.items())[:MOST_LINES]):
-        axes.stairs(
-            counts,
-            distances.edges_angstrom,
-            color=COLOURS[i % len(COLOURS)],
-            linestyle=MARKS[i % len(MARKS)],
-            label=element,
-        )
+    elements = [*distances.per_label]
+    for element in elements[:MOST_LINES]:
+        counts = distances.per_label[element]
+        looks = _looks(element, elements)
+        axes.stairs(counts, distances.edges_angstrom, label=element, **looks)
     axes.set_xlabel("distance from the absorber (angstrom)")
     axes.set_ylabel("atoms a label")
     axes.legend(fontsize=8)
+
+
+def _looks(element: str, elements: list[str]) -> dict[str, str]:
+    """The same for an element in both panels; groups of elements are black."""
+    if element not in elements[:MOST_LINES]:
+        return {"color": COLOURS[-1], "linestyle": MARKS[len(element) % len(MARKS)]}
+    i = elements.index(element)
+    return {"color": COLOURS[i % (len(COLOURS) - 1)], "linestyle": MARKS[i % len(MARKS)]}
 
 
 def _kinds(axes: Axes, kinds: list[Importance]) -> None:

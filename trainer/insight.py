@@ -1,4 +1,4 @@
-"""What a model looks at, on some labels: importance of features, distances, features that suffice."""
+"""What a model looks at: importance of features, distances, and which features suffice."""
 
 from __future__ import annotations
 
