@@ -113,7 +113,7 @@ def draw_spectra(figure: Figure, trial: Trial) -> None:
     shown = {"best": order[0], "median": order[len(order) // 2], "worst": order[-1]}
     for axes, (what, i) in zip(figure.subplots(1, 3), shown.items(), strict=True):
         _spectrum(axes, trial, int(i))
-        axes.set_title(f"{what}: {trial.names[i]}, {errors[i]:.1f} %", fontsize=9)
+        axes.set_title(f"{what}, {errors[i]:.1f} %\n{trial.names[i]}", fontsize=8)
         axes.set_xlabel("energy (eV)")
     figure.axes[0].set_ylabel("intensity")
     figure.axes[0].legend(loc="lower right", fontsize=8)
@@ -127,7 +127,7 @@ def draw_subgroups(figure: Figure, verdict: Verdict) -> None:
         _interval(axes, row, change)
     axes.axvline(0.0, color=INK, linewidth=0.8)
     axes.set_yticks(range(len(told)), [f"{c.name} ({c.n_labels})" for c in reversed(told)])
-    axes.set_xlabel("change of the error, candidate against champion (%); left of 0: better")
+    axes.set_xlabel("change of the error (%); left of 0: better")
 
 
 def _interval(axes: Axes, row: int, change: Change) -> None:

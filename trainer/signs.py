@@ -21,8 +21,9 @@ HELPS = 0.8
 """A correction counts where it leaves less than this part of the median error."""
 COMMON = 0.1
 """Ratios of areas that differ by less, in their logarithm, are one factor."""
-MOST_COMPARED = 500
-"""Predictions that each label is compared with, evenly chosen: a rank needs no more."""
+MOST_COMPARED, MOST_MOVED = 500, 100
+"""Predictions that each label is compared with, and labels that a shift is found from, evenly
+chosen: a rank and a median need no more."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,7 +107,8 @@ def best_shift(energy: Array, target: Array, predicted: Array) -> float:
     steps = int(reach / SHIFT_STEP_EV)
     inner = (energy >= energy[0] + reach) & (energy <= energy[-1] - reach)
     shifts = sorted((SHIFT_STEP_EV * k for k in range(-steps, steps + 1)), key=abs)
-    wanted = target[:, inner]
+    some = _some(len(target), MOST_MOVED)
+    predicted, wanted = predicted[some], target[some][:, inner]
     errors = [_typical(moved(energy, predicted, s)[:, inner] - wanted) for s in shifts]
     best = int(np.argmin(errors))
     return float(shifts[best]) if errors[best] < HELPS * errors[0] else 0.0
@@ -126,7 +128,7 @@ def moved(energy: Array, rows: Array, shift_ev: float) -> Array:
 def misplaced(target: Array, predicted: Array) -> Array:
     """(n,) the part of the other predictions that are nearer to each label than its own."""
     n = len(target)
-    others = np.unique(np.linspace(0, n - 1, min(n, MOST_COMPARED)).round().astype(np.int64))
+    others = _some(n, MOST_COMPARED)
     own = np.abs(target - predicted).sum(axis=1)
     part = np.zeros(n)
     for i in range(n):
@@ -135,3 +137,8 @@ def misplaced(target: Array, predicted: Array) -> Array:
             away = np.abs(predicted[compared] - target[i]).sum(axis=1)
             part[i] = float((away < own[i]).mean())
     return part
+
+
+def _some(n: int, most: int) -> NDArray[np.int64]:
+    """At most so many of n indices, evenly chosen."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))
