@@ -40,7 +40,9 @@ def main() -> None:
     if not asked.predictions.is_file():
         np.savez(asked.predictions, **fitted(labels))
     kept = dict(np.load(asked.predictions))
-    print(f"{'batches':34s} {'n':>4s} {'refused %':>10s} {'kept back %':>12s} {'right reason %':>15s}")
+    print(
+        f"{'batches':34s} {'n':>4s} {'refused %':>10s} {'kept back %':>12s} {'right reason %':>15s}"
+    )
     for name, reason, draw in kinds(asked.data, labels, kept):
         found = [examine(*draw(np.random.default_rng(seed))) for seed in range(asked.batches)]
         refused = [f.decision == "refuse" for f in found]
@@ -107,7 +109,11 @@ def kinds(
     yield "x 1000", "scale", spoiled(lambda random, rows: 1000.0 * rows)
     yield "divided by its maximum", "scale", spoiled(lambda random, rows: rows / rows.max())
     for shift in (5.0, 1.5, -1.5):
-        yield f"{shift:+g} eV", "shift", spoiled(lambda random, rows, s=shift: moved(energy, rows, s))
+        yield (
+            f"{shift:+g} eV",
+            "shift",
+            spoiled(lambda random, rows, s=shift: moved(energy, rows, s)),
+        )
     yield from theories(data, labels, known)
     yield from copper(data)
 

@@ -90,15 +90,15 @@ def test_distances_are_those_of_the_structures(labels: Labels) -> None:
 
 def test_selection_finds_the_features_that_made_the_spectra() -> None:
     random = np.random.default_rng(1)
-    features = random.normal(size=(120, 25))
-    features[:, 24] = 3.0
-    spectra = features[:, [4]] * np.linspace(0, 1, 20) + features[:, [11]] * np.linspace(1, 0, 20)
-    names = tuple(f"feature {i}" for i in range(25))
-    groups = np.arange(120).astype(str)
+    features = random.normal(size=(60, 8))
+    features[:, 7] = 3.0
+    spectra = features[:, [4]] * np.linspace(0, 1, 20) + features[:, [6]] * np.linspace(1, 0, 20)
+    names = tuple(f"feature {i}" for i in range(8))
+    groups = np.arange(60).astype(str)
     ways = {one.way: one for one in select(features, spectra, groups, names, keep=2)}
-    assert "feature 24" not in ways["variance filter"].names
+    assert "feature 7" not in ways["variance filter"].names
     for way in ("forward selection", "backward selection"):
-        assert ways[way].names == ("feature 4", "feature 11")
+        assert ways[way].names == ("feature 4", "feature 6")
         assert ways[way].r2 > 0.95
 
 
