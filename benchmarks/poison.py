@@ -106,13 +106,13 @@ def kinds(
         if f"{name} index" in kept:
             draw = new_chemistry(labels, kept, name, shuffled=True)
             yield f"shuffled, {name} never seen", "shuffled", draw
-    yield "x 1000", "scale", spoiled(lambda random, rows: 1000.0 * rows)
-    yield "divided by its maximum", "scale", spoiled(lambda random, rows: rows / rows.max())
+    yield "x 1000", "scale", spoiled(lambda _random, rows: 1000.0 * rows)
+    yield "divided by its maximum", "scale", spoiled(lambda _random, rows: rows / rows.max())
     for shift in (5.0, 1.5, -1.5):
         yield (
             f"{shift:+g} eV",
             "shift",
-            spoiled(lambda random, rows, s=shift: moved(energy, rows, s)),
+            spoiled(lambda _random, rows, s=shift: moved(energy, rows, s)),
         )
     yield from theories(data, labels, known)
     yield from copper(data)

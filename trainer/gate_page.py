@@ -81,7 +81,7 @@ def _about(j: Judgement) -> str:
         f"{j.date}. {j.held_out} of {j.n_labels} labels of {j.labels} (sha256 "
         f"{j.labels_sha256[:16]}), {j.n_newest} of them newest. Held out: {j.how_held_out}. "
         f"Statements are {100 * rules.confidence:g} % sure, by {rules.draws} draws of whole groups "
-        f"of labels (seed {rules.seed}); those about subgroups all at once. {j.promoted}"
+        f"of labels (seed {rules.seed}); those about subgroups all at once."
     )
 
 

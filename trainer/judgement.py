@@ -122,7 +122,6 @@ class Judgement(Struct, frozen=True, kw_only=True):
 
     labels    file and SHA-256 of what was given; ``held_out`` of its ``n_labels`` were used
     how_held_out  how it is known that neither model was trained on them
-    promoted  what the store did: empty, or the move of the alias in words
     """
 
     format: int = 1
@@ -136,7 +135,6 @@ class Judgement(Struct, frozen=True, kw_only=True):
     n_newest: int
     how_held_out: str
     verdict: Verdict
-    promoted: str = ""
 
 
 def judgement_of(
