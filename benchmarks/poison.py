@@ -6,7 +6,7 @@
 Honest labels are predicted by models that have not seen them: out of fold by formula, and whole
 chemistries by models trained on all labels without that element. The fits take ten minutes of two
 quiet cores; --predictions keeps what they said. Each batch is drawn by its number, its size from 8
-to 200. "refused" counts refusals, "kept back" also quarantine, "right reason" those that name it.
+to 100. "refused" counts refusals, "kept back" also quarantine, "right reason" those that name it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from xas.structure import StructureBatch
 Array = np.ndarray[Any, np.dtype[Any]]
 Batch = tuple[Array, Array, Prediction]
 CHEMISTRIES = {"S": (16,), "P": (15,), "S or P": (15, 16), "halogens": (9, 17, 35, 53), "Si": (14,)}
-SIZES = (8, 12, 20, 40, 100, 200)
+SIZES = (8, 12, 20, 40, 100)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -60,7 +60,7 @@ def _distances(axes: Axes, distances: Distances) -> None:
     axes.legend(fontsize=8)
 
 
-def _looks(element: str, elements: list[str]) -> dict[str, str]:
+def _looks(element: str, elements: list[str]) -> dict[str, Any]:
     """The same for an element in both panels; groups of elements are black."""
     if element not in elements[:MOST_LINES]:
         return {"color": COLOURS[-1], "linestyle": MARKS[len(element) % len(MARKS)]}

@@ -19,6 +19,7 @@ class Limits(Struct, frozen=True, kw_only=True):
                   above 1
     odd_share     of a batch; fewer odd labels are set aside and the others taken
     misplaced     mean share of other predictions that are nearer to a label than its own
+    alike         errors by the distance of predictions, above which ``misplaced`` means nothing
     pattern       share of the errors that is the same for all labels, beyond chance
     novelty       median from which on errors alone refuse nothing
     contradiction percent, between two spectra of one structure
@@ -32,6 +33,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     odd: float = 4.0
     odd_share: float = 0.1
     misplaced: float = 0.25
+    alike: float = 1.6
     pattern: float = 0.5
     novelty: float = 1.0
     contradiction: float = 2.0
@@ -44,8 +46,8 @@ HONEST = Limits()
 
 class Reason(Struct, frozen=True, kw_only=True):
     """What speaks against a batch or some of its labels: a kind for programs ("element",
-    "energies", "scale", "shift", "shuffled", "theory", "errors", "contradiction", "repeated",
-    "odd"), words for people, the figure and its limit."""
+    "energies", "scale", "shift", "shuffled", "theory", "errors", "unmatched", "contradiction",
+    "repeated", "odd"), words for people, the figure and its limit."""
 
     kind: str
     words: str

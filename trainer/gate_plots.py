@@ -61,7 +61,9 @@ def draw_errors(figure: Figure, trial: Trial) -> None:
     bins = np.linspace(0.0, max(most, 1e-6), 41)
     for who, values in errors.items():
         label = f"{who}: median {np.median(values):.2f} %"
-        axes.hist(np.minimum(values, most), bins=bins, histtype="step", label=label, **LOOKS[who])
+        axes.hist(
+            np.minimum(values, most), bins=bins.tolist(), histtype="step", label=label, **LOOKS[who]
+        )
     axes.set_xlabel("error of a spectrum (%); the last bin holds all larger ones")
     axes.set_ylabel("labels")
     axes.legend()

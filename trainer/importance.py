@@ -83,7 +83,7 @@ def importance(
     total = repeats * len(blocks) + 1
     done = 0
 
-    def score(dealt: _Dealt, rows: Array, wanted: Array) -> dict[str, float]:
+    def score(dealt: _Dealt, rows: NDArray[np.int64], wanted: Array) -> dict[str, float]:
         nonlocal done
         done += 1
         tell(done, total)

@@ -100,8 +100,9 @@ def charges_of(path: Path, n: int) -> NDArray[np.int64] | None:
     """The charge of each structure, (n,), where the file of labels tells it."""
     with np.load(path, allow_pickle=False) as data:
         charge = data["charge"] if "charge" in data.files else None
-    whole = charge is not None and charge.shape == (n,) and charge.dtype.kind in "iu"
-    return charge.astype(np.int64) if whole else None
+    if charge is None or charge.shape != (n,) or charge.dtype.kind not in "iu":
+        return None
+    return np.asarray(charge, dtype=np.int64)
 
 
 def _held_out(

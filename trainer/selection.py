@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from trainer.importance import require_sklearn, untold
 
 Array = NDArray[np.float64]
+Indices = NDArray[np.int64]
 Names = tuple[str, ...]
 Tell = Callable[[int, int], None]
 
@@ -56,7 +57,7 @@ def select(
     """
     require_sklearn()
     target = _components(spectra)
-    everything = np.arange(features.shape[1])
+    everything: Indices = np.arange(features.shape[1])
     score = partial(_scored, features=features, target=target, groups=groups, names=names)
     tell(0, 4)
     varying = everything[_by_variance(features)]
@@ -85,15 +86,15 @@ def _components(spectra: Array) -> Array:
     return scores
 
 
-def _by_variance(features: Array) -> Array:
+def _by_variance(features: Array) -> Indices:
     """Those that vary at all."""
     from sklearn.feature_selection import VarianceThreshold
 
-    kept: Array = VarianceThreshold(SMALLEST_VARIANCE).fit(features).get_support(indices=True)
+    kept: Indices = VarianceThreshold(SMALLEST_VARIANCE).fit(features).get_support(indices=True)
     return kept
 
 
-def _from_model(features: Array, target: Array) -> Array:
+def _from_model(features: Array, target: Array) -> Indices:
     """Those of the largest coefficients."""
     from sklearn.feature_selection import SelectFromModel
     from sklearn.linear_model import Ridge
@@ -102,13 +103,13 @@ def _from_model(features: Array, target: Array) -> Array:
     most = min(CANDIDATES, features.shape[1])
     found = SelectFromModel(Ridge(RIDGE), threshold=-np.inf, max_features=most, norm_order=2)
     found.fit(StandardScaler().fit_transform(features), target)
-    kept: Array = found.get_support(indices=True)
+    kept: Indices = found.get_support(indices=True)
     return kept
 
 
 def _sequential(
     features: Array, target: Array, groups: NDArray[np.str_], direction: str, keep: int
-) -> Array:
+) -> Indices:
     """One feature more, or fewer, at a time: the one that helps most, or is missed least."""
     from sklearn.feature_selection import SequentialFeatureSelector
 
@@ -119,14 +120,14 @@ def _sequential(
         scoring=_r2,
         cv=_folds(features, groups),
     )
-    kept: Array = found.fit(features, target).get_support(indices=True)
+    kept: Indices = found.fit(features, target).get_support(indices=True)
     return kept
 
 
 def _scored(
     way: str,
-    before: Array,
-    kept: Array,
+    before: Indices,
+    kept: Indices,
     features: Array,
     target: Array,
     groups: NDArray[np.str_],
@@ -159,7 +160,7 @@ def _r2(model: Any, features: Array, target: Array) -> float:
     return 1.0 - float(left / ((target - target.mean(axis=0)) ** 2).sum())
 
 
-def _folds(features: Array, groups: NDArray[np.str_]) -> list[tuple[Array, Array]]:
+def _folds(features: Array, groups: NDArray[np.str_]) -> list[tuple[Indices, Indices]]:
     from sklearn.model_selection import GroupKFold
 
     return list(GroupKFold(FOLDS).split(features, groups=groups))

@@ -21,7 +21,7 @@ HELPS = 0.8
 """A correction counts where it leaves less than this part of the median error."""
 COMMON = 0.1
 """Ratios of areas that differ by less, in their logarithm, are one factor."""
-MOST_COMPARED, MOST_MOVED = 500, 100
+MOST_COMPARED, MOST_MOVED, PAIRS = 500, 100, 8
 """Predictions that each label is compared with, and labels that a shift is found from, evenly
 chosen: a rank and a median need no more."""
 
@@ -39,6 +39,9 @@ class Signs:
                shuffled spectrum has one half; a new chemistry has little, though its errors are
                large
     residual   (n, n_energy) label - scaled and moved prediction
+    alike      typical size of these errors by the typical distance between two predictions. Below
+               about 1 the predictions are far enough apart for ``misplaced`` to mean something:
+               frames of one molecule are not
     """
 
     scale: float
@@ -46,6 +49,7 @@ class Signs:
     left: Array
     misplaced: Array
     residual: Array
+    alike: float
 
     def pattern(self, who: Mask) -> float:
         """The part of the size of these labels' errors that is the same for all (their median).
@@ -80,6 +84,7 @@ def signs_of(energy: Array, target: Array, said: Prediction) -> Signs:
         left=np.where(known, np.abs(residual).mean(axis=1) / np.where(known, bars, 1.0), 0.0),
         misplaced=misplaced(wanted / scale, there),
         residual=residual,
+        alike=_typical(residual) / max(_apart(there), SMALLEST),
     )
 
 
@@ -98,6 +103,14 @@ def _helps(residual: Array, before: Array) -> bool:
 
 def _typical(residual: Array) -> float:
     return float(np.median(np.abs(residual).mean(axis=1)))
+
+
+def _apart(predicted: Array) -> float:
+    """Median over pairs of predictions of the mean distance between the two."""
+    rows = predicted[_some(len(predicted), MOST_MOVED)]
+    order = range(1, min(len(rows), PAIRS))
+    away = [np.abs(rows - np.roll(rows, k, axis=0)).mean(axis=1) for k in order]
+    return float(np.median(away)) if away else 0.0
 
 
 def best_shift(energy: Array, target: Array, predicted: Array) -> float:

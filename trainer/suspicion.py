@@ -30,6 +30,8 @@ Mask = NDArray[np.bool_]
 
 HARD = ("element", "energies", "scale", "shift", "shuffled", "contradiction")
 """Kinds that are no news, wherever the labels lie."""
+UNMATCHED = "unmatched"
+"""The kind that never refuses by itself."""
 
 
 def suspect(
@@ -75,7 +77,7 @@ def examine(energy: Array, target: Array, said: Prediction, limits: Limits = HON
 def _decision(reasons: list[Reason], novelty: float, limits: Limits) -> Decision:
     if not reasons:
         return "accept"
-    known_ground = novelty <= limits.novelty
+    known_ground = novelty <= limits.novelty and any(r.kind != UNMATCHED for r in reasons)
     return "refuse" if known_ground or any(r.kind in HARD for r in reasons) else "quarantine"
 
 
@@ -106,6 +108,7 @@ def _errors(signs: Signs, limits: Limits, odd: Mask, *, many: bool) -> Iterator[
     """What is left once a common factor and a common shift are taken out."""
     typical = float(np.median(signs.left))
     if typical <= limits.error and not many:
+        yield from _unmatched(signs, limits)
         return
     who = odd if many else np.ones_like(odd)
     if many:
@@ -116,6 +119,20 @@ def _errors(signs: Signs, limits: Limits, odd: Mask, *, many: bool) -> Iterator[
         how = f"the errors of the batch are {typical:.1f} times "
     kind, why = _likeness(signs, limits, who)
     yield Reason(kind=kind, words=f"{how}their error bars: {why}", figure=size, limit=limit)
+
+
+def _unmatched(signs: Signs, limits: Limits) -> Iterator[Reason]:
+    """Errors that wide error bars allow, but of spectra that are not those of their structures."""
+    strange = float(signs.misplaced.mean())
+    enough = len(signs.misplaced) >= limits.least_labels and signs.alike < limits.alike
+    if enough and strange > limits.misplaced:
+        yield Reason(
+            kind=UNMATCHED,
+            words=f"{100.0 * strange:.0f} % of the other structures fit a spectrum better than its "
+            "own (50 % if shuffled): shuffled, or nothing that the champion knows about",
+            figure=strange,
+            limit=limits.misplaced,
+        )
 
 
 def _likeness(signs: Signs, limits: Limits, who: Mask) -> tuple[str, str]:

@@ -85,6 +85,20 @@ def test_shuffled_spectra_of_a_new_chemistry_are_refused_all_the_same() -> None:
     assert made.examined(made.random.permutation(made.target)).decision == "refuse"
 
 
+def test_shuffled_spectra_within_wide_error_bars_are_looked_at() -> None:
+    made = Made()
+    made.said.std[:] = 0.2
+    assert made.examined().decision == "accept"
+    assert made.examined(made.random.permutation(made.target)).decision == "quarantine"
+
+
+def test_frames_of_one_molecule_are_accepted_though_each_fits_the_others() -> None:
+    made = Made()
+    made.said.mean[:] = made.said.mean[0]
+    noise = made.random.normal(size=made.target.shape)
+    assert made.examined(made.said.mean + 0.02 * noise).decision == "accept"
+
+
 def test_a_champion_without_error_bars_still_sees_units_and_shifts() -> None:
     made = Made()
     made.said.std[:] = 0.0
