@@ -1,4 +1,4 @@
-"""``python -m edgestream.child``: a worker, a writer or an isolated child of ours.
+"""``python -m edgestream.child``: a worker, a writer, an isolated child, or a trainer's process.
 
 The same as the commands, but without what only people need: no command line library is loaded, and
 of edgestream only what the role uses. Workers and writers end with standard input, whose other end
@@ -18,13 +18,13 @@ from edgestream.settings_words import settings_from_options
 def main() -> None:
     """Run one role until it is told to stop."""
     words = _parser().parse_args()
-    roles = {"worker": work, "writer": write, "isolated": isolate}
+    roles = {"worker": work, "writer": write, "isolated": isolate, "jobs": jobs, "training": train}
     end_well(lambda: roles[words.role](words))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="edgestream.child", allow_abbrev=False)
-    parser.add_argument("role", choices=("worker", "writer", "isolated"))
+    parser.add_argument("role", choices=("worker", "writer", "isolated", "jobs", "training"))
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--models")
@@ -61,6 +61,20 @@ def isolate(words: argparse.Namespace) -> None:
     from edgestream.worker_process import run_isolated
 
     run_isolated(device=words.device, models=words.models)
+
+
+def jobs(words: argparse.Namespace) -> None:
+    """Does the trainer's jobs; ``--out`` is the archive."""
+    from edgestream.training_process import do_jobs
+
+    do_jobs(words.out, words.models)
+
+
+def train(words: argparse.Namespace) -> None:
+    """One training; ``--out`` is its folder."""
+    from edgestream.training_process import do_training
+
+    do_training(words.out, words.models, who="trainer")
 
 
 if __name__ == "__main__":

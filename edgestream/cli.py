@@ -18,6 +18,7 @@ from edgestream.bench_command import bench
 from edgestream.dlq_command import dlq_app
 from edgestream.ending import end_well
 from edgestream.explain_command import explain
+from edgestream.jobs_command import jobs_app
 from edgestream.label_command import label_app
 from edgestream.model_commands import models_app
 from edgestream.options import (
@@ -51,6 +52,7 @@ from edgestream.options import (
 )
 from edgestream.replay_command import replay
 from edgestream.runs_command import runs_app
+from edgestream.trainer_command import trainer
 from xas.errors import Reject
 
 app = typer.Typer(
@@ -67,6 +69,8 @@ app.add_typer(models_app, name="models", no_args_is_help=True)
 app.add_typer(dlq_app, name="dlq", no_args_is_help=True)
 app.add_typer(label_app, name="label", no_args_is_help=True)
 app.add_typer(archive_app, name="archive", no_args_is_help=True)
+app.add_typer(jobs_app, name="jobs", no_args_is_help=True)
+app.command()(trainer)
 app.add_typer(runs_app, name="runs", no_args_is_help=True)
 app.command()(replay)
 app.command()(bench)

@@ -50,7 +50,7 @@ Array = NDArray[np.float64]
 
 def train(
     name: str,
-    data: Path,
+    data: Path | Labels,
     out: Store,
     *,
     preset: str = "default",
@@ -67,7 +67,7 @@ def train(
     command: str = "",
     progress: Callback | None = None,
 ) -> Bundle:
-    """Fit an ensemble to the labels of ``data`` and put it into ``out`` as the next version.
+    """Fit an ensemble to labels, or a file of them, and put it into ``out`` as the next version.
 
     Its quality is found by cross-validation in which no group of labels is on both sides; the model
     itself is then fitted to all labels. None leaves a setting as the preset has it. ``baseline``
@@ -82,13 +82,13 @@ def train(
     changes = {"members": members, "folds": folds, "epochs": epochs, "seed": seed}
     recipe = recipe_of(preset, quick=quick, threads=threads, **changes)
     _require_sense(name, recipe)
-    labels = read_labels(data, limit)
+    labels = data if isinstance(data, Labels) else read_labels(data, limit)
     edge_energy_ev(labels.element, edge)  # refuses an edge that the element lacks, before the work
     request = Request(
         name=name,
         edge=edge,
         preset=preset,
-        command=command or _command(name, data, preset, edge, quick, threads, changes),
+        command=command or _command(name, labels.file, preset, edge, quick, threads, changes),
         source=source or source_of(labels.sha256),
     )
     trained = _train(request, recipe, labels, baseline, progress)
@@ -100,7 +100,7 @@ def train(
 
 def _command(
     name: str,
-    data: Path,
+    data: str,
     preset: str,
     edge: str,
     quick: bool,
@@ -111,7 +111,7 @@ def _command(
     options: dict[str, str | int | None] = {"preset": preset if preset != "default" else None}
     options |= {"edge": edge if edge != "K" else None, **changes, "threads": threads}
     words = [f"--{key} {value}" for key, value in options.items() if value is not None]
-    return " ".join(["edgestream train", name, "--data", data.name, *words, *["--quick"] * quick])
+    return " ".join(["edgestream train", name, "--data", data, *words, *["--quick"] * quick])
 
 
 @dataclass(frozen=True, slots=True)

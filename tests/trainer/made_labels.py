@@ -17,8 +17,7 @@ def made_labels(n: int = 60, n_formulas: int = 20, seed: int = 1) -> dict[str, A
     numbers, positions, offsets = [], [], [0]
     for i in range(n):
         n_h = i % n_formulas
-        far = rng.normal(size=(n_h, 3))
-        far *= 4.0 / np.linalg.norm(far, axis=1, keepdims=True)
+        far = 4.0 * _spread(n_h, turn=rng.uniform(0.0, 2.0 * np.pi))
         numbers += [26, *[8] * 6, *[1] * n_h]
         positions += [np.zeros((1, 3)), axes * length[i], far]
         offsets.append(len(numbers))
@@ -33,3 +32,11 @@ def made_labels(n: int = 60, n_formulas: int = 20, seed: int = 1) -> dict[str, A
         "energy": ENERGY.copy(),
         "name": np.array([f"made {i}" for i in range(n)]),
     }
+
+
+def _spread(n: int, turn: float) -> Any:
+    """n directions that are far from each other, on a spiral from pole to pole."""
+    z = 1.0 - 2.0 * (np.arange(n) + 0.5) / max(n, 1)
+    angle = turn + np.arange(n) * np.pi * (3.0 - np.sqrt(5.0))
+    radius = np.sqrt(1.0 - z * z)
+    return np.column_stack([radius * np.cos(angle), radius * np.sin(angle), z])
