@@ -68,7 +68,7 @@ def test_a_model_learns_judges_and_takes_its_place(
     assert (second.ending, second.champion) == ("promoted", "fe-made@1"), second.why
     assert (second.n_labels, second.n_new) == (400, 200)
     assert store.aliases("fe-made")["champion"] == 2
-    assert "judgement.json" in store.history("fe-made")[-1].why
+    assert "judgement.json" in store.history("fe-made")[0].why
     assert (tmp_path / "two" / "judgement.html").is_file()
     training = store.get("fe-made@2").manifest.training
     assert training is not None
