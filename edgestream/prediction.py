@@ -128,7 +128,13 @@ def read_absorbers(
 
 
 def open_run(path: str | Path) -> RunFile:
-    """A result file, also while it grows (``refresh()`` shows what has come since)."""
+    """A result file, also while it grows (``refresh()`` shows what has come since).
+
+    Whoever made it: one that would end this process is a BadResultFile, which takes a third of a
+    second to find out.
+    """
+    from stream.result_file.probe import require_harmless
     from stream.result_file.reader import RunFile  # HDF5, which predictions do without
 
+    require_harmless(Path(path))
     return RunFile(Path(path))

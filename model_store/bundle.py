@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import io
+import struct
+import zipfile
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +17,7 @@ from numpy.typing import NDArray
 from model_store import manifest as manifests
 from model_store.manifest import CHECK, MODEL, Manifest
 from model_store.onnx_file import require_standalone
-from xas.errors import BadModel
+from xas.errors import BadModel, BadStructure
 from xas.structure import Sites, StructureBatch
 
 if TYPE_CHECKING:
@@ -75,9 +78,8 @@ class Bundle:
     def check(self) -> Check:
         """The input by which a worker tests itself, and what must come out."""
         try:
-            with np.load(io.BytesIO(self.content(CHECK)), allow_pickle=False) as data:
-                return _check_of({key: data[key] for key in data.files})
-        except (KeyError, ValueError, OSError) as error:
+            return _check_of(_arrays(self.content(CHECK)))
+        except _NO_ARRAYS as error:
             raise BadModel(f"{self.folder / CHECK}: not a check input: {error}") from None
 
 
@@ -95,6 +97,23 @@ def open_bundle(folder: Path, keys: TrustedKeys | None = None) -> Bundle:
     for name in bundle.manifest.files:
         _ = bundle.model() if name == MODEL else bundle.content(name)
     return bundle
+
+
+MAX_CHECK_BYTES = 64 << 20
+_NO_ARRAYS = (
+    *(KeyError, ValueError, OSError, EOFError, NotImplementedError, BadStructure),
+    *(zipfile.BadZipFile, zlib.error, struct.error),
+)
+
+
+def _arrays(packed: bytes) -> dict[str, NDArray[np.generic]]:
+    """The arrays of an npz file that does not unpack to much more than it should hold."""
+    with zipfile.ZipFile(io.BytesIO(packed)) as file:
+        size = sum(member.file_size for member in file.infolist())
+    if size > MAX_CHECK_BYTES:
+        raise ValueError(f"it unpacks to {size >> 20} MiB, {MAX_CHECK_BYTES >> 20} are allowed")
+    with np.load(io.BytesIO(packed), allow_pickle=False) as data:
+        return {key: data[key] for key in data.files}
 
 
 def _check_of(data: dict[str, NDArray[np.generic]]) -> Check:

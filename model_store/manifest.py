@@ -209,7 +209,7 @@ def decode(data: bytes, where: str) -> Manifest:
                 f"({FORMAT}); update edgestream"
             )
         manifest = msgspec.json.decode(data, type=Manifest)
-    except (msgspec.DecodeError, msgspec.ValidationError, RecursionError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise BadModel(f"{where}: not a manifest of a model: {error}") from None
     validate(manifest, where)
     return manifest

@@ -63,8 +63,17 @@ class Session:
         if self._buckets is not None:
             mean, std, novelty = self._buckets.run(rows)
         else:
-            mean, std, novelty = self._session.run(OUTPUTS, {INPUT: rows})
+            mean, std, novelty = self._answer(rows)
         return mean, std, novelty
+
+    def _answer(self, rows: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+        try:
+            answer: list[NDArray[np.float32]] = self._session.run(OUTPUTS, {INPUT: rows})
+        except Exception as error:  # noqa: BLE001 - as in _load
+            raise BadModel(
+                f"{self.bundle.reference}: ONNX Runtime cannot run it: {_first_line(error)}"
+            ) from None
+        return answer
 
     def _bound(self, device: str) -> Buckets:
         n_energy = len(self.bundle.manifest.output.energy_ev)
@@ -131,10 +140,14 @@ def _load(bundle: Bundle, providers: list[Any], threads: int) -> onnxruntime.Inf
     try:
         return onnxruntime.InferenceSession(model, options, providers=providers)
     except Exception as error:  # noqa: BLE001 - its own classes are not public, and differ by version
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        reason = _first_line(error)
         if _name(providers[0]) == CUDA:
             raise ProviderMissing(f"{bundle.reference} on CUDA: {reason}; {_HINT}") from None
         raise BadModel(f"{bundle.reference}: ONNX Runtime cannot load it: {reason}") from None
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _require_agreement(bundle: Bundle, session: onnxruntime.InferenceSession) -> None:

@@ -190,7 +190,7 @@ def _with_energies(header: RunHeader, record: ModelRecord) -> RunHeader:
         header,
         element=record.element,
         edge=record.edge,
-        energy=record.energy.view("<f8", -1).copy(),
+        energy=record.energies.copy(),
         descriptor=record.descriptor,
         provider=record.provider,
     )

@@ -73,7 +73,8 @@ class ResultEntry:
 
     ``frames`` are the blocks that it answers, as they were pushed; ``letters`` the dead letters
     among them; ``again``: they were requeued, and may be on disk; ``keys``, of which the last is
-    that of the letters where ``has_letters``: where the broker keeps all of that.
+    that of the letters where ``has_letters``: where the broker keeps all of that. Without a ``run``
+    it is nothing that a worker of ours gave back.
     """
 
     id: str
@@ -103,7 +104,7 @@ class RunState:
     """What the broker knows of a run. ``sealed`` is the number of frames, None while it is open.
 
     ``file`` and ``host`` say where its rows lie, once a writer has it; ``refusal`` why a writer
-    will not take it.
+    will not take it; ``fault`` why nobody can: its record is none of ours, and all else is empty.
     """
 
     run: str
@@ -125,6 +126,7 @@ class RunState:
     file: str
     host: str
     refusal: str
+    fault: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

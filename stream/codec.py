@@ -83,8 +83,11 @@ def pack(values: Sequence[bytes]) -> bytes:
 
 
 def unpack(value: bytes | None) -> list[bytes]:
-    """Inverse of ``pack``; none where there is no value."""
-    return msgspec.msgpack.decode(value, type=list[bytes]) if value else []
+    """Inverse of ``pack``; none where there is no value, BadMessage for what is none of ours."""
+    try:
+        return msgspec.msgpack.decode(value, type=list[bytes]) if value else []
+    except msgspec.DecodeError as error:
+        raise BadMessage(f"the bytes are not messages of edgestream: {error}") from None
 
 
 def decode(payload: bytes | memoryview, kind: type[Message]) -> Message:

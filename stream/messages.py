@@ -20,6 +20,7 @@ from xas.structure import Sites, StructureBatch
 PREDICTED = 1
 DEAD_LETTERED = 2
 MAX_ATOMIC_NUMBER = 118
+MAX_ENERGIES = 100_000
 
 _RUN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 
@@ -309,3 +310,12 @@ class ModelRecord(msgspec.Struct, frozen=True, kw_only=True):
     def output(self) -> tuple[str, str, bytes]:
         """Element, edge and energy grid: what all models of one run have in common."""
         return self.element, self.edge, bytes(self.energy.data)
+
+    @property
+    def energies(self) -> NDArray[np.float64]:
+        """(n_energy,) float64, eV; BadMessage where they are no grid of a spectrum."""
+        energy: NDArray[np.float64] = self.energy.view("<f8", -1)
+        rising = len(energy) > 1 and bool((np.diff(energy) > 0.0).all())
+        if not (rising and np.isfinite(energy).all() and len(energy) <= MAX_ENERGIES):
+            raise BadMessage(f"model {self.name[:80]!r}: {len(energy)} energies that are no grid")
+        return energy

@@ -53,13 +53,13 @@ from stream.redis_answers import (
     with_values,
 )
 from stream.redis_connection import Call
-from stream.redis_views import RedisViews
+from stream.redis_views import RedisViews, worker_from
 from stream.refusals import check_priority, refuse_crowd
 from stream.scripts import load_missing
 from stream.server_connections import Line, NoSuchGroup, Word
 from stream.settings import Settings
 from stream.shadows import ShadowCount
-from xas.errors import Fenced
+from xas.errors import BadMessage, Fenced
 
 LIVE_READS = 100  # without a live frame, after which bulk is read in whole batches again
 CLAIMED_ENTRIES = 16
@@ -306,6 +306,9 @@ class RedisBroker(RedisViews):
 
     def leave(self, consumer: str) -> None:
         """See WorkerBroker."""
+        self._leave(consumer)
+
+    def _leave(self, consumer: str | bytes) -> None:
         streams = [s for priority in PRIORITIES for s in self._frame_streams(priority)]
         with contextlib.suppress(NoSuchGroup):
             self._server.calls("leave", [([s], (GROUP, consumer)) for s in streams])
@@ -317,23 +320,23 @@ class RedisBroker(RedisViews):
             [("HGETALL", self._key(0, "workers")), ("TIME",)]
         )
         gone = {
-            text(name)
+            name
             for name, packed in as_dict(words).items()
-            if int(seconds) - msgspec.msgpack.decode(packed)["seen_at"] > silent_s
+            if int(seconds) - _last_seen(packed) > silent_s
         }
         for priority in PRIORITIES:
             for stream in self._frame_streams(priority):
                 gone |= self._idle_consumers(stream, int(1000 * silent_s))
         for name in sorted(gone):
-            self.leave(name)
+            self._leave(name)
 
-    def _idle_consumers(self, stream: str, idle_ms: int) -> set[str]:
+    def _idle_consumers(self, stream: str, idle_ms: int) -> set[bytes]:
         """Those who have not even asked for so long and hold nothing."""
         try:
             found = [as_dict(c) for c in self._server.command("XINFO", "CONSUMERS", stream, GROUP)]
         except NoSuchGroup:
             return set()
-        return {text(c[b"name"]) for c in found if c[b"idle"] > idle_ms and not c[b"pending"]}
+        return {c[b"name"] for c in found if c[b"idle"] > idle_ms and not c[b"pending"]}
 
     # -- writer -----------------------------------------------------------------------------------
 
@@ -451,6 +454,14 @@ class RedisBroker(RedisViews):
     def _as_writer(self, script: str, lease: Lease, run: str, *args: Word) -> None:
         keys = [self._key(lease.shard, "writer"), *self._keys_of(run)]
         check_lease(lease, self._server.call(script, keys, lease.epoch, *args))
+
+
+def _last_seen(packed: bytes) -> float:
+    """When a worker gave its last word; long ago for one that is none."""
+    try:
+        return worker_from(packed).seen_at
+    except BadMessage:
+        return 0.0
 
 
 def _values_ahead(keys: Sequence[str], c: Completion) -> list[tuple[str, bytes]]:

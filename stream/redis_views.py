@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -14,8 +16,11 @@ from stream.redis_connection import RedisConnection
 from stream.server_connections import NoSuchGroup, Word
 from stream.settings import Settings
 from stream.shadows import ShadowCount
+from xas.errors import BadMessage
 
 RESULT_ENTRIES = 128
+
+_T = TypeVar("_T")
 
 
 class RedisViews:
@@ -50,39 +55,47 @@ class RedisViews:
         if block_s:
             words += ["BLOCK", max(1, int(1000 * block_s))]
         answer = self._server.command(*words, "STREAMS", self._key(shard, "results"), after)
-        return [result_from(item) for _, items in answer or () for item in items]
+        return [result_from(text(key), it) for key, items in answer or () for it in items]
 
     def runs(self) -> list[RunState]:
         """See ViewerBroker."""
         return [s for k in range(self.settings.shards) for s in self._states(self._key(k, "runs"))]
 
     def _states(self, names_key: str) -> list[RunState]:
-        names = sorted(map(text, self._server.command("SMEMBERS", names_key)))
+        names = sorted(self._server.command("SMEMBERS", names_key))
         answers = self._server.commands(
-            [("HMGET", self._keys_of(name)[0], *RUN_FIELDS) for name in names]
+            [("HMGET", self._record_key(name), *RUN_FIELDS) for name in names]
         )
         return [
-            run_state_from(n, a) for n, a in zip(names, answers, strict=True) if a[0] is not None
+            run_state_from(n, a)
+            for n, a in zip(names, answers, strict=True)
+            if any(value is not None for value in a)
         ]
+
+    def _record_key(self, name: bytes) -> str | bytes:
+        """Where a run's record is; what somebody named so by hand is looked for nowhere else."""
+        run = name.decode(errors="replace")
+        return self._keys_of(run)[0]
 
     def run(self, run: str) -> RunState | None:
         """See ViewerBroker."""
         answer = self._server.command("HMGET", self._keys_of(run)[0], *RUN_FIELDS)
-        return None if answer[0] is None else run_state_from(run, answer)
+        known = any(value is not None for value in answer)
+        return run_state_from(run, answer) if known else None
 
     def workers(self) -> list[WorkerState]:
         """See ViewerBroker."""
         answer = self._server.command("HVALS", self._key(0, "workers"))
         seconds, micros = self._server.command("TIME")
         now = int(seconds) + int(micros) / 1e6
-        states = [msgspec.convert(msgspec.msgpack.decode(v), WorkerState) for v in answer]
+        states = _readable(worker_from, answer)
         alive = [w for w in states if now - w.seen_at < self.settings.worker_silence_s]
         return sorted(alive, key=lambda w: w.name)
 
     def shadows(self) -> list[ShadowCount]:
         """See ViewerBroker."""
         answer = self._server.command("HVALS", self._key(0, "shadows"))
-        found = [msgspec.json.decode(v, type=ShadowCount) for v in answer]
+        found = _readable(shadow_from, answer)
         return sorted(found, key=lambda c: (c.run, c.served, c.shadow))
 
     def shards(self) -> list[ShardState]:
@@ -123,14 +136,15 @@ class RedisViews:
 
     def dead_letters(self, shard: int) -> list[bytes]:
         """See ViewerBroker."""
-        items = self._server.command("XRANGE", self._key(shard, "results"), "-", "+")
-        keys = [r.keys[-1] for r in map(result_from, items) if r.has_letters]
-        waiting = [letter for value in self._values(keys) for letter in unpack(value)]
+        stream = self._key(shard, "results")
+        items = self._server.command("XRANGE", stream, "-", "+")
+        keys = [r.keys[-1] for r in (result_from(stream, it) for it in items) if r.has_letters]
+        waiting = [x for letters in _readable(unpack, self._values(keys)) for x in letters]
         return waiting + [letter for _, letter in self._buried(shard)]
 
     def _buried(self, shard: int) -> list[tuple[str, bytes]]:
         items = self._server.command("XRANGE", self._key(shard, "buried"), "-", "+")
-        return [(text(entry_id), as_dict(fields)[b"b"]) for entry_id, fields in items]
+        return [(text(entry_id), as_dict(fields).get(b"b", b"")) for entry_id, fields in items]
 
     def notices(self, shard: int) -> list[bytes]:
         """See ViewerBroker."""
@@ -158,3 +172,30 @@ class RedisViews:
             for r, value in zip(found, values, strict=True)
             if value is not None
         ]
+
+
+def worker_from(packed: bytes) -> WorkerState:
+    """A worker's last word; BadMessage for what is none."""
+    try:
+        return msgspec.convert(msgspec.msgpack.decode(packed), WorkerState)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise BadMessage(f"the word of a worker is none: {error}") from None
+
+
+def shadow_from(packed: bytes) -> ShadowCount:
+    """Counts of a shadow; BadMessage for what is none."""
+    try:
+        count = msgspec.json.decode(packed, type=ShadowCount)
+        _ = count.median_percent
+    except (msgspec.DecodeError, ValueError, OverflowError, IndexError, RecursionError) as error:
+        raise BadMessage(f"the counts of a shadow are none: {error}") from None
+    return count
+
+
+def _readable(read: Callable[[Any], _T], values: Iterable[Any]) -> list[_T]:
+    """What can be read of it: workers write these by hand, and who looks is not to suffer."""
+    found = []
+    for value in values:
+        with suppress(BadMessage):
+            found.append(read(value))
+    return found

@@ -37,7 +37,7 @@ class UsedModel(NamedTuple):
     @classmethod
     def of(cls, number: int, record: ModelRecord) -> UsedModel:
         """As a worker described it."""
-        energy = record.energy.view("<f8", -1)
+        energy = record.energies
         return cls(number, energy, record.has_errors, record.has_novelty)
 
 

@@ -198,7 +198,7 @@ class RunWriter:
             run=self.state.run,
             element=record.element if record else "",
             edge=record.edge if record else "",
-            energy=record.energy.view("<f8", -1).copy() if record else np.zeros(0),
+            energy=record.energies.copy() if record else np.zeros(0),
             time_units=spec.time_units,
             start_time=self.state.opened_at,
             title=spec.title or self.state.run,

@@ -15,11 +15,16 @@ from stream.result_file.average import Average
 from stream.result_file.column import Column, SiteTable
 from stream.result_file.header import Model, RunHeader
 from stream.result_file.segment import Contents, Segment, parse_state
+from stream.result_file.soundness import require_own_columns, require_own_values
 from xas.errors import BadResultFile
 from xas.structure import EMPTY, StructureBatch
 
 _T = TypeVar("_T")
 _S = TypeVar("_S", bound=np.generic)
+_NOT_OURS = (
+    *(OSError, KeyError, TypeError, ValueError, AttributeError, RuntimeError, OverflowError),
+    RecursionError,
+)
 _TRIES = 5  # a writer replaces the main file at most once a second, and keeps what it named
 
 
@@ -193,7 +198,7 @@ class RunFile:
             return []
         frames = self._vector("dead_letters/frame_index", np.int64, n).tolist()
         reasons = self._vector("dead_letters/reason", np.bytes_, n).tolist()
-        return [(f, r.decode()) for f, r in zip(frames, reasons, strict=True)]
+        return [(f, r.decode(errors="replace")) for f, r in zip(frames, reasons, strict=True)]
 
     def structures(self, part: slice = slice(None)) -> StructureBatch:
         """The structures of frames part.start to part.stop; BadResultFile where none were kept."""
@@ -209,9 +214,11 @@ class RunFile:
     def guarded(self, read: Callable[[Any], _T]) -> _T:
         """What ``read`` makes of the open file, with every segment in place while it read."""
         for _ in range(_TRIES):
-            value = read(self._file)
+            value, fault = _tried(read, self._file)
             # Names of segments never come back: what is here now was here all the time.
             if all(path.exists() for path in self._sources):
+                if fault is not None:
+                    raise BadResultFile(f"{self.path} is damaged: {fault}") from fault
                 return value
             self._reopen()
         raise BadResultFile(
@@ -241,14 +248,10 @@ class RunFile:
             self._file.close()
         try:
             self._file = _open_without_lock(self.path)
-            self._known: tuple[Segment, Contents, Average] = (
-                *parse_state(self._file, self.path),
-                read_average(self._file["entry/average"]),
-            )
-            self._sources = sources_of(self._file, self.path.resolve().parent)
+            self._known, self._sources = _looked_into(self._file, self.path)
         except FileNotFoundError as error:
             raise BadResultFile(f"{self.path}: no such file") from error
-        except (OSError, KeyError, TypeError, ValueError) as error:
+        except _NOT_OURS as error:
             raise BadResultFile(f"{self.path} is not a result file of edgestream") from error
 
 
@@ -268,6 +271,27 @@ def sources_of(file: Any, folder: Path) -> list[Path]:
     if not status.is_virtual:
         return []
     return [folder / source.file_name.replace("%%", "%") for source in status.virtual_sources()]
+
+
+Known = tuple[Segment, Contents, Average]
+
+
+def _looked_into(file: Any, path: Path) -> tuple[Known, list[Path]]:
+    """What the file says, where all of it is sound, and the segments that it names."""
+    require_own_values(file, path.stat().st_size)
+    segment, contents = parse_state(file, path)
+    folder = path.resolve().parent
+    require_own_columns(file, segment, contents.header, folder)
+    average = read_average(file["entry/average"])
+    return (segment, contents, average), sources_of(file, folder)
+
+
+def _tried(read: Callable[[Any], _T], file: Any) -> tuple[Any, Exception | None]:
+    """What ``read`` makes of the file, or how the library failed at it."""
+    try:
+        return read(file), None
+    except (OSError, RuntimeError, KeyError) as error:
+        return None, error
 
 
 def read_average(group: Any) -> Average:

@@ -137,6 +137,8 @@ def parse_state(file: h5py.File, path: Path) -> tuple[Segment, Contents]:
         raise BadResultFile(f"{path} was written by a later edgestream; update this one")
     counts: dict[str, Any] = {name: int(state[name]) for name in _STORED}
     counts |= {name: int(state.get(name, 0)) for name in _LATER}
+    if min(counts.values()) < 0 or max(counts.values()) >= 2**62:
+        raise ValueError("counts that are none")
     segment = Segment(path=path, size=path.stat().st_size, **counts)
     header = RunHeader.from_json(state["header"], file[ENERGY][()])
     places = _find_columns(file, segment, header)

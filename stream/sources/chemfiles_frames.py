@@ -1,11 +1,18 @@
 """Frames of binary files, and others, of which chemfiles reads what is not plain.
 
-The library is imported where it is needed: that takes some tenths of a second.
+Files at random access are read in a child (record 22); of text, whose frames we cut ourselves, it
+reads the elements here. The library is imported where it is needed: that takes some tenths of a
+second.
 """
 
 from __future__ import annotations
 
-import ctypes
+import contextlib
+import json
+import signal
+import struct
+import subprocess
+import sys
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
@@ -15,15 +22,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stream.sources.cells import PERIODIC
+from stream.sources.chemfiles_child import elements
 from stream.sources.dcd import DcdFile
 from stream.sources.frame_file import FrameFile, in_one_line, quietly
 from stream.sources.frames import ParsedFrame
 from stream.sources.gromacs import GromacsFile
 from stream.sources.lines import Malformed
 from xas.errors import BadTrajectory
-
-_Cell = tuple[NDArray[np.float64] | None, NDArray[np.bool_] | None]
-
 
 def open_frames(path: Path, name: str, resources: ExitStack) -> FrameFile:
     """Open a DCD, XTC, TRR, Amber NetCDF or PSF file; `resources` close what it needs."""
@@ -82,56 +87,76 @@ def _dcd(file: DcdFile, name: str) -> FrameFile:
 
 
 class _Chemfiles:
-    """A trajectory that chemfiles has open."""
+    """A trajectory that chemfiles has open, in a child: a damaged file may end it, and not us."""
 
     def __init__(self, path: Path, name: str, resources: ExitStack) -> None:
-        import chemfiles
-
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                self._trajectory: Any = chemfiles.Trajectory(str(path))
-            self._n_frames = int(self._trajectory.nsteps)
-        except chemfiles.ChemfilesError as error:
-            raise BadTrajectory(f"{name}: cannot be read ({in_one_line(error)})") from None
-        resources.callback(self._trajectory.close)
-        self._error = chemfiles.ChemfilesError
-        self._infinite = chemfiles.CellShape.Infinite
+        self._child = subprocess.Popen(
+            [sys.executable, "-m", "stream.sources.chemfiles_child", str(path.resolve())],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+        )
+        resources.callback(self._close)
         self._numbers = np.zeros(0, dtype=np.uint8)
-        self._frame: Any = chemfiles.Frame()
-        self._library: Any = self._trajectory.ffi
-        self._places = self._library.chfl_frame_positions.argtypes[1]._type_()
-        self._count = ctypes.c_uint64()
+        try:
+            self._n_frames = int(self._said()["n_frames"])
+        except OSError as error:
+            raise BadTrajectory(f"{name}: cannot be read ({error})") from None
 
     def __len__(self) -> int:
         return self._n_frames
 
+    def _close(self) -> None:
+        """End the child, which has nothing to lose."""
+        self._child.kill()
+        with contextlib.suppress(OSError):  # what it was never told
+            self._child.communicate()
+
     def read(self, index: int) -> ParsedFrame:
-        """Read one frame; elements are looked up only where the number of atoms changes."""
-        positions = self.positions(index)
+        """Read one frame; OSError where that does not work."""
+        positions, cell = self._frame(index)
         if len(self._numbers) != len(positions):
-            self._numbers = _elements(self._frame.atoms)
-        cell, pbc = self._cell(self._frame.cell)
+            raise OSError("elements and positions disagree")
+        pbc = None if cell is None else PERIODIC
         return ParsedFrame(numbers=self._numbers, positions=positions, cell=cell, pbc=pbc)
 
     def positions(self, index: int) -> NDArray[np.float64]:
-        """Read positions only, (n_atoms, 3) float64, angstrom.
+        """Read positions only, (n_atoms, 3) float64, angstrom."""
+        return self._frame(index)[0]
 
-        Through the library's C interface: its Python objects cost three times the reading itself.
-        """
-        frame = self._frame.mut_ptr
-        try:
-            self._library.chfl_trajectory_read_step(self._trajectory.mut_ptr, index, frame)
-            self._library.chfl_frame_positions(frame, self._places, self._count)
-        except self._error as error:  # of chemfiles, which derives it from BaseException
-            raise OSError(str(error)) from None
-        copied = ctypes.string_at(self._places, 24 * self._count.value)
-        return np.frombuffer(copied, np.float64).reshape(-1, 3)
+    def _frame(self, index: int) -> tuple[NDArray[np.float64], NDArray[np.float64] | None]:
+        assert self._child.stdin is not None
+        with contextlib.suppress(BrokenPipeError):
+            self._child.stdin.write(struct.pack("<Q", index))
+            self._child.stdin.flush()
+        said = self._said()
+        positions = np.frombuffer(self._bytes(24 * said["n_atoms"]), np.float64).reshape(-1, 3)
+        if said["elements"]:
+            self._numbers = np.frombuffer(self._bytes(said["n_atoms"]), np.uint8)
+        cell = None if said["cell"] is None else np.array(said["cell"]).reshape(3, 3)
+        return positions, cell
 
-    def _cell(self, cell: Any) -> _Cell:
-        if cell.shape == self._infinite:
-            return None, None
-        return np.array(cell.matrix).T, np.ones(3, dtype=np.bool_)
+    def _said(self) -> dict[str, Any]:
+        """The child's next line; OSError where it complains, or has died."""
+        assert self._child.stdout is not None
+        line = self._child.stdout.readline()
+        if not line.endswith(b"\n"):
+            raise OSError(f"chemfiles {_end_of(self._child.wait())}: the file is damaged")
+        said: dict[str, Any] = json.loads(line)
+        if "error" in said:
+            raise OSError(said["error"])
+        return said
+
+    def _bytes(self, n_bytes: int) -> bytes:
+        assert self._child.stdout is not None
+        data = self._child.stdout.read(n_bytes)
+        if len(data) < n_bytes:
+            raise OSError(f"chemfiles {_end_of(self._child.wait())}: the file is damaged")
+        return data
+
+
+def _end_of(code: int) -> str:
+    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
 
 
 def elements_of_text(text: bytes, kind: str) -> NDArray[np.uint8]:
@@ -143,24 +168,8 @@ def elements_of_text(text: bytes, kind: str) -> NDArray[np.uint8]:
             warnings.simplefilter("ignore")
             trajectory: Any = chemfiles.MemoryTrajectory(text, "r", kind)
             try:
-                return _elements(trajectory.read().atoms)
+                return elements(trajectory.read().atoms)
             finally:
                 trajectory.close()
-    except chemfiles.ChemfilesError as error:
+    except (chemfiles.ChemfilesError, UnicodeDecodeError) as error:
         raise Malformed(f"chemfiles cannot read it ({in_one_line(error)})") from None
-
-
-def _elements(atoms: Any) -> NDArray[np.uint8]:
-    numbers = np.array([atom.atomic_number for atom in atoms], dtype=np.uint8)
-    masses = np.array([atom.mass for atom in atoms], dtype=np.float64)
-    return np.where(numbers > 0, numbers, numbers_from_masses(masses))
-
-
-def numbers_from_masses(masses: NDArray[np.float64]) -> NDArray[np.uint8]:
-    """Return the element nearest in mass (u), as a PSF file needs it; 0 where none is near."""
-    from ase.data import atomic_masses
-
-    table = np.concatenate([[-1.0], atomic_masses[1:104]])
-    nearest = np.abs(table - masses[:, None]).argmin(axis=1)
-    near = np.abs(table[nearest] - masses) < 0.3
-    return np.where(near, nearest, 0).astype(np.uint8)

@@ -62,6 +62,6 @@ def quietly(read: Callable[[int], Read]) -> Callable[[int], Read]:
     return read_quietly
 
 
-def in_one_line(error: Exception) -> str:
+def in_one_line(error: BaseException) -> str:
     """Say what went wrong in a library, fit for a message."""
     return " ".join(f"{type(error).__name__}: {error}".split())[:200]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import zlib
 from dataclasses import dataclass
+from lzma import LZMAError
 from pathlib import Path
 
 import numpy as np
@@ -71,7 +73,7 @@ def _text(path: Path) -> str:
             content = file.read(MAX_BYTES)
     except FileNotFoundError:
         raise BadSpectrum(f"no such file: {path}") from None
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, LZMAError, zlib.error) as error:
         raise BadSpectrum(f"{path}: cannot be read ({error})") from None
     return content.decode("utf-8", errors="replace")
 

@@ -125,7 +125,7 @@ class XyzFormat:
 
 
 def _atomic_number(token: str) -> int:
-    number = int(token) if token.isdigit() else -1
+    number = int(token) if re.fullmatch("[0-9]{1,3}", token) else -1
     if not 0 <= number <= 118:
         raise UnknownSymbol(token, "atomic numbers lie between 0 and 118")
     return number
@@ -174,7 +174,7 @@ def _declared(properties: bytes) -> Columns:
     widths: dict[str, int] = {}
     column = 0
     for name, count in zip(parts[0::3], parts[2::3], strict=False):
-        if not count.isdigit():
+        if not re.fullmatch("[0-9]{1,9}", count):
             raise Malformed(f"Properties={properties.decode('latin-1')} cannot be read", 1)
         places[name.lower()], widths[name.lower()] = column, int(count)
         column += int(count)

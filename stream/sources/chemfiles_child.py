@@ -1,0 +1,119 @@
+"""The process that reads a file with chemfiles, whose damage may end it, or make it ask for memory.
+
+``python -m stream.sources.chemfiles_child PATH``. On standard input come numbers of frames, 8 bytes
+each; for each of them, and first for the file, a line of JSON goes to standard output, and after it
+the arrays that it announces.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import json
+import resource
+import struct
+import sys
+import warnings
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from stream.sources.frame_file import in_one_line
+
+MEMORY_BYTES = 8 << 30
+"""Of address space: frames of 50 million atoms, the most that we read, fit."""
+
+
+class Trajectory:
+    """A file that chemfiles has open; OSError, or the end of the process, for a damaged one."""
+
+    def __init__(self, path: str) -> None:
+        import chemfiles
+
+        self._trajectory: Any = chemfiles.Trajectory(path)
+        self.n_frames = int(self._trajectory.nsteps)
+        self._infinite = chemfiles.CellShape.Infinite
+        self._frame: Any = chemfiles.Frame()
+        self._library: Any = self._trajectory.ffi
+        self._places = self._library.chfl_frame_positions.argtypes[1]._type_()
+        self._count = ctypes.c_uint64()
+        self._n_atoms = -1
+
+    def read(self, index: int) -> tuple[dict[str, Any], list[bytes]]:
+        """What is said of a frame, and positions (n, 3) float64; elements where n is another."""
+        positions = self._positions(index)
+        n_atoms = len(positions) // 24
+        said: dict[str, Any] = {"n_atoms": n_atoms, "cell": self._cell(), "elements": False}
+        if n_atoms == self._n_atoms:
+            return said, [positions]
+        self._n_atoms = n_atoms
+        return said | {"elements": True}, [positions, elements(self._frame.atoms).tobytes()]
+
+    def _positions(self, index: int) -> bytes:
+        """Through the library's C interface: its Python objects cost three times the reading."""
+        frame = self._frame.mut_ptr
+        self._library.chfl_trajectory_read_step(self._trajectory.mut_ptr, index, frame)
+        self._library.chfl_frame_positions(frame, self._places, self._count)
+        return ctypes.string_at(self._places, 24 * self._count.value)
+
+    def _cell(self) -> list[float] | None:
+        cell: Any = self._frame.cell
+        if cell.shape == self._infinite:
+            return None
+        return [float(x) for x in np.array(cell.matrix).T.reshape(-1)]
+
+
+def elements(atoms: Any) -> NDArray[np.uint8]:
+    """Return atomic numbers, from masses where nothing else names them; 0: unknown."""
+    numbers = np.array([atom.atomic_number for atom in atoms], dtype=np.uint8)
+    masses = np.array([atom.mass for atom in atoms], dtype=np.float64)
+    return np.where(numbers > 0, numbers, numbers_from_masses(masses))
+
+
+def numbers_from_masses(masses: NDArray[np.float64]) -> NDArray[np.uint8]:
+    """Return the element nearest in mass (u), as a PSF file needs it; 0 where none is near."""
+    from ase.data import atomic_masses
+
+    table = np.concatenate([[-1.0], atomic_masses[1:104]])
+    nearest = np.abs(table - masses[:, None]).argmin(axis=1)
+    near = np.abs(table[nearest] - masses) < 0.3
+    return np.where(near, nearest, 0).astype(np.uint8)
+
+
+def serve(path: str, asked: BinaryIO, out: BinaryIO) -> None:
+    """Answer until nobody asks any more."""
+    try:
+        trajectory = Trajectory(path)
+    except BaseException as error:  # noqa: BLE001 - ChemfilesError is none of Exception
+        _answer(out, {"error": in_one_line(error)}, [])
+        return
+    _answer(out, {"n_frames": trajectory.n_frames}, [])
+    while word := asked.read(8):
+        try:
+            said, arrays = trajectory.read(struct.unpack("<Q", word)[0])
+        except BaseException as error:  # noqa: BLE001 - as above
+            said, arrays = {"error": in_one_line(error)}, []
+        _answer(out, said, arrays)
+
+
+def _answer(out: BinaryIO, said: dict[str, Any], arrays: list[bytes]) -> None:
+    out.write(json.dumps(said).encode() + b"\n")
+    for array in arrays:
+        out.write(array)
+    out.flush()
+
+
+def main() -> None:
+    """See the module."""
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    limit = MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(MEMORY_BYTES, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    warnings.simplefilter("ignore")
+    with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
+        serve(sys.argv[1], sys.stdin.buffer, sys.stdout.buffer)
+
+
+if __name__ == "__main__":
+    main()

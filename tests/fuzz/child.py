@@ -1,0 +1,161 @@
+"""One slice: a process that feeds a target and may die of it.
+
+What it does is in a journal that outlives it: counts, and the input in hand. With ``guided`` atheris
+chooses inputs by the branches that they reach in our Python code; else they are drawn blindly.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import faulthandler
+import hashlib
+import resource
+import signal
+import sys
+import tempfile
+import traceback
+from pathlib import Path
+from random import Random
+
+from journal import Journal
+
+PACKAGES = ("stream", "model_store", "workers", "xas")
+
+
+class Slice:
+    """Inputs one by one, each with its limits."""
+
+    def __init__(self, name: str, folder: Path, journal: Journal, escapes: Path) -> None:
+        from target import CPU_S
+        from targets import TARGETS
+
+        self.name, self.journal, self.escapes = name, journal, escapes
+        self.target = TARGETS[name](folder)
+        self._cpu_s = CPU_S
+        for seed in self.target.seeds:
+            self.target.look(seed)  # seeds are accepted; what is loaded once is loaded now
+        self._peak = _peak_bytes()
+
+    def feed(self, data: bytes) -> None:
+        """One input; an escape is kept with its traceback, and the slice goes on."""
+        from xas.errors import EdgestreamError
+
+        self.journal.take(data)
+        signal.setitimer(signal.ITIMER_PROF, self._cpu_s)  # its signal ends the process
+        try:
+            self.target.look(data)
+        except EdgestreamError:
+            self.journal.refused += 1
+        except BaseException:  # noqa: BLE001 - every one is a find
+            self._escaped(data, traceback.format_exc())
+        finally:
+            signal.setitimer(signal.ITIMER_PROF, 0)
+        if (peak := _peak_bytes()) > self._peak + self.target.memory_bytes:
+            self._escaped(data, f"held {(peak - self._peak) >> 20} MiB more than before\n")
+            self._peak = peak
+
+    def feed_whole(self, data: bytes) -> None:
+        """An input that ended a process, to what users call; fails where that does not bear it."""
+        from xas.errors import EdgestreamError
+
+        if self.target.whole is None:
+            sys.exit("nothing stands around it")
+        with contextlib.suppress(EdgestreamError):
+            self.target.whole(data)
+
+    def _escaped(self, data: bytes, why: str) -> None:
+        """Keep the first input of a kind: where it was raised, and what."""
+        self.journal.escaped += 1
+        places = [line for line in why.splitlines() if line.startswith('  File "')]
+        kind = "".join(places[-2:]) + why.splitlines()[-1].split(":")[0]
+        path = self.escapes / f"{self.name}-{hashlib.sha256(kind.encode()).hexdigest()[:12]}"
+        if not path.exists():
+            path.write_bytes(data)
+            path.with_name(path.name + ".txt").write_text(why)
+
+
+def _peak_bytes() -> int:
+    return 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+
+
+def _limit_memory() -> None:
+    """What asks for gigabytes at once gets a MemoryError, and the machine is spared."""
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(resource.RLIMIT_AS, (held + (4 << 30), hard))
+
+
+def blind(work: Slice, runs: int, seed: int) -> None:
+    """Inputs that follow from the seed alone."""
+    from mutation import inputs
+
+    draw = inputs(work.target, Random(seed))
+    for _ in range(runs):
+        work.feed(draw())
+
+
+def guided(work: Slice, runs: int, seed: int, corpus: Path) -> None:
+    """Inputs that follow from what earlier ones reached; does not return."""
+    import atheris
+    from mutation import changed
+    from target import MAX_INPUT
+
+    def mutate(data: bytes, max_size: int, seed: int) -> bytes:
+        rng = Random(seed)
+        way = rng.random()
+        if way < 0.25:
+            data = work.target.insane(data or rng.choice(work.target.seeds), rng)
+        if way < 0.6:
+            return changed(data, rng, work.target)[:max_size]
+        found: bytes = atheris.Mutate(data, max_size)
+        return found
+
+    corpus.mkdir(parents=True, exist_ok=True)
+    for data in work.target.seeds:
+        (corpus / hashlib.sha256(data).hexdigest()).write_bytes(data)
+    off = [f"-handle_{name}=0" for name in ("segv", "bus", "abrt", "ill", "fpe")]
+    words = [f"-runs={runs}", f"-seed={seed or 1}", f"-max_len={MAX_INPUT}", "-timeout=0"]
+    words += ["-rss_limit_mb=0", "-verbosity=0", "-print_final_stats=0", *off, str(corpus)]
+    atheris.Setup([sys.argv[0], *words], work.feed, custom_mutator=mutate)
+    atheris.Fuzz()
+
+
+def main() -> None:
+    """See the module."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("target")
+    parser.add_argument("--runs", type=int, required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--journal", type=Path, required=True)
+    parser.add_argument("--escapes", type=Path, required=True)
+    parser.add_argument("--whole", action="store_true", help="only the input in the journal")
+    parser.add_argument("--corpus", type=Path, help="guided by coverage, which is kept here")
+    words = parser.parse_args()
+    faulthandler.enable()
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=_memory())))
+        journal = Journal(words.journal)
+        if words.corpus:
+            import atheris
+
+            with atheris.instrument_imports(include=list(PACKAGES)):
+                work = Slice(words.target, folder, journal, words.escapes)
+        else:
+            work = Slice(words.target, folder, journal, words.escapes)
+        _limit_memory()
+        if words.whole:
+            work.feed_whole(journal.in_hand)
+        elif words.corpus:
+            guided(work, words.runs, words.seed, words.corpus)
+        else:
+            blind(work, words.runs, words.seed)
+
+
+def _memory() -> str | None:
+    """A folder in memory, where there is one: targets write files."""
+    return "/dev/shm" if Path("/dev/shm").is_dir() else None
+
+
+if __name__ == "__main__":
+    main()
