@@ -332,6 +332,7 @@ def serve(
     edgestream push md.extxyz --run md-300K
 
     Ctrl-C or SIGTERM finishes what was accepted. What others still hold is kept in --data-dir.
+    The port asks for a password, which edgestream finds in a file that only you can read.
     """
     from edgestream.local import ServiceOptions
     from edgestream.services import run_service

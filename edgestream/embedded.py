@@ -20,6 +20,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import TracebackType
+from urllib.parse import quote
 
 from xas.errors import Reject, ServerUnreachable
 
@@ -91,7 +92,8 @@ def _major_version(path: Path) -> int:
 class EmbeddedServer:
     """A server of our own, on a unix socket that only this user can open.
 
-    ``port``: also on 127.0.0.1, for every program of this machine; 0: not at all. With
+    ``port``: also on 127.0.0.1; 0: not at all. ``password``: what everybody has to say then, for
+    every user of this machine can knock there; empty: nothing. With
     ``data_dir`` its append-only file stays and the next server goes on from it; without, all of it
     is gone when the server stops.
     """
@@ -102,6 +104,7 @@ class EmbeddedServer:
         server: str | None = None,
         data_dir: Path | None = None,
         port: int = 0,
+        password: str = "",
         memory_bytes: int = 2 * 2**30,
     ) -> None:
         self._binary = find_server(server)
@@ -112,14 +115,12 @@ class EmbeddedServer:
         self._data.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.port = port
         self.socket = self._private / "s"
-        self.url = f"unix://{self.socket}"
+        self._password = password
+        login = f":{quote(password, safe='')}@" if password else ""
+        self.url = f"unix://{login}{self.socket}"
+        self.tcp_url = f"redis://{login}127.0.0.1:{port}"
         self._memory_bytes = memory_bytes
         self._process: subprocess.Popen[bytes] | None = None
-
-    @property
-    def tcp_url(self) -> str:
-        """The address for other programs on this machine, where there is a port."""
-        return f"redis://127.0.0.1:{self.port}"
 
     def start(self) -> EmbeddedServer:
         """Start and wait until it answers; Reject with the server's own words where it does not."""
@@ -166,6 +167,8 @@ class EmbeddedServer:
     def _configuration(self) -> Iterator[str]:
         yield "bind 127.0.0.1"
         yield f"port {self.port}"
+        if self._password:  # in a file of ours, in a folder of ours: see config
+            yield f"requirepass {self._password}"
         yield f"unixsocket {self.socket}"
         yield "unixsocketperm 600"
         yield f'dir "{self._data.resolve()}"'
@@ -189,7 +192,7 @@ class EmbeddedServer:
             if self._process.poll() is not None:
                 break
             answer = _ping(self.socket)
-            if answer.startswith(b"+PONG"):
+            if answer.startswith((b"+PONG", b"-NOAUTH")):
                 return
             if answer.startswith(b"-LOADING"):
                 end = time.monotonic() + START_TIMEOUT_S  # it reads its data, however much it is

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from typing import NoReturn
 
-from xas.errors import EdgestreamError, ServerUnreachable
+from xas.errors import EdgestreamError, RightsMissing, ServerUnreachable
 
 
 def end_well(command: Callable[[], object], *, debug: bool = False) -> None:
@@ -33,7 +33,7 @@ def end_well(command: Callable[[], object], *, debug: bool = False) -> None:
 def fail(error: EdgestreamError) -> NoReturn:
     """Say it in one line and end with its exit code."""
     line = " ".join(str(error).split())
-    if isinstance(error, ServerUnreachable):
+    if isinstance(error, ServerUnreachable) and not isinstance(error, RightsMissing):
         line = (
             line.rstrip(".")
             + "; start one: edgestream serve --out DIR, or name one that runs: --redis-url URL"

@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from edgestream.embedded import EmbeddedServer
+from edgestream.passwords import port_password
 from edgestream.settings_words import DEFAULTS, settings_as_options
 from stream.redis_broker import RedisBroker
 from stream.service import say
@@ -107,7 +108,10 @@ class LocalService:
     def _own_server(self) -> EmbeddedServer:
         o = self.options
         try:
-            return EmbeddedServer(server=o.server, data_dir=o.data_dir, port=o.port)
+            password = port_password(o.port) if o.port else ""
+            return EmbeddedServer(
+                server=o.server, data_dir=o.data_dir, port=o.port, password=password
+            )
         except OSError as error:
             raise Reject(
                 f"--data-dir {o.data_dir}: no folder for the server's data ({error.strerror})"

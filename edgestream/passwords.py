@@ -49,17 +49,42 @@ def make_password(path: Path) -> str:
     return password
 
 
+def port_file(port: int) -> Path:
+    """Where the password lies of the server that ``edgestream serve`` opens on a port for us."""
+    state = os.environ.get("XDG_STATE_HOME") or Path.home() / ".local" / "state"
+    return Path(state) / "edgestream" / f"{port}.password"
+
+
+def port_password(port: int) -> str:
+    """The password of a port of ours, made where there is none; it outlives the server.
+
+    So whoever pushes to a service that is started again goes on.
+    """
+    path = port_file(port)
+    return read_password(path) if path.exists() else make_password(path)
+
+
+def _own_port_file(url: str) -> str:
+    """That of a port of this machine where there is one; else nothing."""
+    parts = urlsplit(url)
+    if parts.scheme != "redis" or parts.username or parts.hostname not in ("127.0.0.1", "localhost"):
+        return ""
+    path = port_file(parts.port or 6379)
+    return str(path) if path.is_file() else ""
+
+
 def complete_url(url: str) -> str:
     """The URL with the password of ``?password_file=``, else of $EDGESTREAM_REDIS_PASSWORD_FILE.
 
-    One that holds a password already stays as it is.
+    Else with that of a port which this user's ``edgestream serve`` has opened. One that holds a
+    password already stays as it is.
     """
     require_readable(url)
     named = parse_qs(urlsplit(url).query).get("password_file", [])
     bare = without(url, "password_file")
     if asked := password_asked(bare):
         return with_password(bare, asked)
-    path = named[0] if named else os.environ.get(FILE_VARIABLE, "")
+    path = named[0] if named else os.environ.get(FILE_VARIABLE, "") or _own_port_file(bare)
     if not path or has_password(bare):
         return bare
     return with_password(bare, read_password(Path(path)))

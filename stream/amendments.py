@@ -23,6 +23,7 @@ from stream.result_file.header import Model, RunHeader
 from stream.result_file.segment import read_state
 from stream.result_file.survey import main_path
 from stream.result_rows import UsedModel, rows_of
+from stream.run_writer import answer_of
 from stream.service import say
 from xas.errors import BadMessage, BadResultFile
 
@@ -82,11 +83,12 @@ class Amendments:
     def _answer(self, lease: Lease, entry: ResultEntry) -> Answered | None:
         """The answer, where it has spectra that belong into the run's file."""
         try:
-            result = decode(entry.payload, ResultBlock)
+            result = answer_of(entry)
             packed = self._broker.model(lease, result.model) if result.model else None
             if packed is None or not predicted_frames(result):
                 return None
             record = decode(packed, ModelRecord)
+            _ = record.energies  # looked at here, and not when they are written
             header = _header(main_path(self._out, entry.run))
             if header is None or _fits(record, header):
                 return Answered(result=entry.payload, frames=list(entry.frames), model=packed)

@@ -21,6 +21,7 @@ PREDICTED = 1
 DEAD_LETTERED = 2
 MAX_ATOMIC_NUMBER = 118
 MAX_ENERGIES = 100_000
+MAX_BLOCK_FRAMES = 2**16  # of which the writer makes rows at once, whatever is in them
 
 _RUN_NAME = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,63}")
 

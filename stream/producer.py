@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 from stream.broker import Opened, ProducerBroker
 from stream.codec import encode
 from stream.forwarding import Forwarder, Policy, sites_of
-from stream.messages import FrameBlock, RunSpec
+from stream.messages import MAX_BLOCK_FRAMES, FrameBlock, RunSpec
 from stream.service import Patience, say
 from stream.settings import Settings
 from stream.spool import Spool, clear_finished
-from xas.errors import Backpressure, Retry, RunForgotten
+from xas.errors import Backpressure, Retry, RunForgotten, ScriptsMissing
 from xas.structure import Sites, StructureBatch
 
 RESTORE_PAUSE_S = 0.1
@@ -61,7 +61,7 @@ class Producer:
         self._run, self._run_id, self._resume = run, uuid.uuid4().hex, resume
         self._forwarder = None if spool is None else self._with_spool(spool, timer)
         if self._forwarder is None:
-            self._opened = self._open()
+            self._opened = self._open_patiently()
             self.next_index = self._opened.next_index
         else:
             self.next_index = self._forwarder.next_index
@@ -89,6 +89,15 @@ class Producer:
             spool.clear() if spool.is_empty else spool.close()
             raise
 
+    def _open_patiently(self) -> Opened:
+        """Open, and wait for a writer where the server does not know our scripts yet."""
+        patience = Patience(f"run {self._run!r}", self._sleep, self._tell)
+        while True:
+            try:
+                return self._open()
+            except ScriptsMissing as error:
+                self._wait(patience, error)
+
     def _open(self) -> Opened:
         return self._broker.open_run(self._run, self.spec, run_id=self._run_id, resume=self._resume)
 
@@ -109,7 +118,7 @@ class Producer:
         Raises Fenced when another producer took over, RunRefused when the run is sealed, and
         RunForgotten when the server lost frames that it had accepted: push again from its index.
         """
-        if structures.n_atoms <= self._settings.block_atoms:
+        if structures.n_atoms <= self._settings.block_atoms and len(structures) <= MAX_BLOCK_FRAMES:
             if len(structures):
                 self._push_block(structures, times, sites)
             return
@@ -257,10 +266,13 @@ class Producer:
 
 
 def _blocks(structures: StructureBatch, max_atoms: int) -> Iterator[slice]:
-    """Cut a batch so that no part but a single large structure exceeds ``max_atoms``."""
+    """Cut a batch so that no part but a single large structure exceeds ``max_atoms``.
+
+    Nor any MAX_BLOCK_FRAMES.
+    """
     first, offsets = 0, structures.offsets
     while first < len(structures):
         end = int(np.searchsorted(offsets, offsets[first] + max_atoms, side="right")) - 1
-        end = max(first + 1, min(end, len(structures)))
+        end = max(first + 1, min(end, first + MAX_BLOCK_FRAMES, len(structures)))
         yield slice(first, end)
         first = end

@@ -16,7 +16,7 @@ import msgspec
 
 from stream.broker import Completion, Entry, Lease, ResultEntry, RunState
 from stream.codec import unpack
-from stream.messages import RunSpec, check_run_name
+from stream.messages import MAX_BLOCK_FRAMES, RunSpec, check_run_name
 from stream.refusals import (
     check_priority,
     refuse_by_writer,
@@ -30,7 +30,6 @@ from stream.server_connections import Word
 from xas.errors import BadMessage, Fenced, RunForgotten, RunRefused
 
 GROUP = "workers"
-MAX_FRAMES = 2**24  # in one entry; far above any block of ours
 MAX_INDEX = 2**53  # what Lua counts without an error
 MAX_TEXT = 4096  # bytes of a field of a record
 RUN_FIELDS = (
@@ -155,7 +154,7 @@ _VALUE_NAME = re.compile(r"[0-9a-f]{32}-[0-9]{1,18}")
 def _frames_of(fields: dict[bytes, Any]) -> tuple[str, int, int]:
     """Run, first index and number of frames of an entry; ValueError, KeyError or RunRefused."""
     run, first, n = check_run_name(text(fields[b"r"])), _count(fields[b"i"]), _count(fields[b"n"])
-    if not 0 < n <= MAX_FRAMES:
+    if not 0 < n <= MAX_BLOCK_FRAMES:
         raise ValueError(f"{n} frames in one entry")
     return run, first, n
 

@@ -9,7 +9,7 @@ from importlib import resources
 from typing import Any
 
 from stream.server_connections import Line, NoSuchScript, ServerConnections, Word
-from xas.errors import Reject
+from xas.errors import Reject, RightsMissing, ScriptsMissing
 
 Call = tuple[Sequence[str], Sequence[Word]]
 
@@ -78,11 +78,20 @@ class RedisConnection:
         answers = self._connections.exchange([*ahead, *lines])[len(ahead) :]
         missed = [i for i, answer in enumerate(answers) if isinstance(answer, NoSuchScript)]
         if missed:
-            self.command("SCRIPT", "LOAD", loaded.text)
+            self._load(loaded)
             again = self._connections.exchange([lines[i] for i in missed])
             for i, answer in zip(missed, again, strict=True):
                 answers[i] = answer
         return [_accepted(answer) for answer in answers]
+
+    def _load(self, script: _Script) -> None:
+        try:
+            self.command("SCRIPT", "LOAD", script.text)
+        except RightsMissing:
+            raise ScriptsMissing(
+                f"the server at {self.url} does not know the scripts of this edgestream yet: the "
+                "writer loads them when it starts; or do it as operator: edgestream acl --load"
+            ) from None
 
     @cached_property
     def _scripts(self) -> dict[str, _Script]:

@@ -20,7 +20,7 @@ from stream.result_file.rows import Rows
 from stream.result_file.survey import survey
 from stream.result_rows import EDGE_STEP_METHOD, Answer, UsedModel, rows_of
 from stream.settings import Settings
-from xas.errors import RunForgotten
+from xas.errors import BadMessage, RunForgotten
 
 BYTES_AT_ONCE = 32 << 20  # of results in one commit, when many wait
 
@@ -106,7 +106,7 @@ class RunWriter:
         if not new:  # all of it was written before: by us, or by an earlier writer
             self._check()
             return True
-        results = [decode(entry.payload, ResultBlock) for entry in new]
+        results = [answer_of(entry) for entry in new]
         self._know_models(results)
         if self._folder is None:
             if not all_here:
@@ -261,3 +261,11 @@ class RunWriter:
         if at_once:
             self._folder.grace_s = 0.0
         return self._folder.sweep() == 0
+
+
+def answer_of(entry: ResultEntry) -> ResultBlock:
+    """The result of an entry; BadMessage where it is of other frames than the entry says."""
+    result = decode(entry.payload, ResultBlock)
+    if (result.run, result.first, result.n_frames) != (entry.run, entry.first, entry.n_frames):
+        raise BadMessage(f"run {entry.run!r}: a result of other frames stands at {entry.first}")
+    return result

@@ -16,7 +16,7 @@ import hiredis
 from redis import Connection, ConnectionPool, UnixDomainSocketConnection
 from redis import exceptions as refused
 
-from xas.errors import Backpressure, Reject, ServerUnreachable
+from xas.errors import Backpressure, Reject, RightsMissing, ServerUnreachable
 
 ANSWER_TIMEOUT_S = 20.0
 CONNECT_TIMEOUT_S = 5.0
@@ -134,6 +134,14 @@ class ServerConnections:
         return ServerRefusal(text)
 
     def _unreachable(self, error: Exception) -> ServerUnreachable:
+        if isinstance(error, refused.NoPermissionError):
+            user = self._pool.connection_kwargs.get("username") or "default"
+            said = str(error).removeprefix("NOPERM ")
+            return RightsMissing(
+                f"the server at {self.url} refuses its user {str(user)!r}: {said}; log in as the "
+                "role that does this, or, after an update of edgestream, print the ACL file again: "
+                "edgestream acl --help"
+            )
         if isinstance(error, _LOGIN):
             return ServerUnreachable(f"the server at {self.url} refuses the login: {error}")
         what: object = error

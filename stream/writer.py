@@ -26,7 +26,7 @@ from stream.run_writer import BYTES_AT_ONCE, RunWriter
 from stream.service import is_due, run_until_stopped, say
 from stream.settings import Settings
 from stream.storage import storage
-from xas.errors import BadResultFile, Fenced, Reject, Retry, RunRefused, Stop
+from xas.errors import BadResultFile, Fenced, Reject, Retry, RunRefused
 
 LOOK_INTERVAL_S = 0.1
 
@@ -34,8 +34,9 @@ LOOK_INTERVAL_S = 0.1
 class Writer:
     """Holds the lease of one shard and writes its runs into ``out``.
 
-    Raises Fenced when another writer takes over, StorageFailed where the disk refuses, and Stop
-    where the folder lacks rows that were acknowledged before; nothing is lost by any of them.
+    Raises Fenced when another writer takes over, StorageFailed where the disk refuses; nothing is
+    lost by either. A run whose record is damaged, or of which the folder lacks rows that were
+    acknowledged before, is refused; the others go on.
     """
 
     def __init__(
@@ -145,6 +146,10 @@ class Writer:
         return n
 
     def _offer(self, entry: ResultEntry) -> None:
+        if not entry.run:
+            say(f"shard {self._shard}: result {entry.id} is none of a worker of ours: dropped")
+            self._broker.settle(self._lease, [entry])
+            return
         if entry.again:
             self._amendments.offer(entry)
             return
@@ -228,6 +233,7 @@ class Writer:
             if known is not None and known.goes_on_with(state):
                 known.state = state
             elif self._refused.get(state.run) != state.epoch:
+                self._runs.pop(state.run, None)
                 self._take_on(state)  # new, or on a server that forgot that we have it
 
     def _keep_strangers(self) -> None:
@@ -237,17 +243,11 @@ class Writer:
 
     def _take_on(self, state: RunState) -> None:
         try:
-            found = survey(self._out, state.run)
+            found = self._found(state)
             run_id = self._identity(state, found)
         except (BadResultFile, RunRefused) as error:
             self._refuse(state, str(error))
             return
-        if found.n_frames < state.watermark:
-            raise Stop(
-                f"{self._out} holds {found.n_frames} frames of run {state.run!r}, but "
-                f"{state.watermark} were written before: start the writer with the folder that "
-                "has them"
-            )
         if found.contents is None:  # letters of a run whose file was taken away
             RunLetters(self._out, state.run).set_aside(f"{self._lease.epoch:06d}")
         highest = highest_epoch(self._out, state.run)
@@ -264,6 +264,19 @@ class Writer:
         self._refused.pop(state.run, None)
         self._runs[state.run] = self._run_writer(replace(state, run_id=run_id), found.n_frames)
         self._after = "0"  # its results may have passed by while nobody took them
+
+    def _found(self, state: RunState) -> Survey:
+        """What the folder holds of a run; RunRefused for a record that is not to be followed."""
+        if state.fault:
+            raise RunRefused(f"{state.fault}; open it again, or take another name")
+        found = survey(self._out, state.run)
+        if found.n_frames < state.watermark:
+            raise RunRefused(
+                f"{self._out} holds {found.n_frames} frames of run {state.run!r}, but "
+                f"{state.watermark} were written before: start the writer with the folder that "
+                "has them"
+            )
+        return found
 
     def _identity(self, state: RunState, found: Survey) -> str:
         """The id of the run that the folder holds, or of a new one; RunRefused for another's."""
@@ -290,7 +303,7 @@ class Writer:
     def _refuse(self, state: RunState, reason: str) -> None:
         self._broker.refuse(self._lease, state.run, reason)
         self._refused[state.run] = state.epoch
-        say(f"run {state.run!r} refused: {reason}")
+        say(f"run {state.run[:80]!r} refused: {reason}")
 
     def _run_writer(self, state: RunState, on_disk: int) -> RunWriter:
         return RunWriter(

@@ -17,6 +17,12 @@ if os.environ.get("CI"):
     settings.load_profile("ci")
 
 
+@pytest.fixture(scope="session", autouse=True)
+def own_state(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Passwords of the ports that tests open lie in a folder of theirs."""
+    os.environ["XDG_STATE_HOME"] = str(tmp_path_factory.mktemp("state"))
+
+
 @pytest.fixture(scope="session")
 def data_dir() -> Path:
     """The folder of real data: $EDGESTREAM_DATA, or ../shared/data beside the checkout."""

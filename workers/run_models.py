@@ -12,7 +12,7 @@ from stream.messages import FrameBlock, ModelRecord
 from workers.catalogue import is_fixed
 from workers.predictor import Predictor
 from workers.serving import Serving
-from xas.errors import BadModel
+from xas.errors import BadMessage, BadModel
 
 RUNS_KEPT = 1024
 SAID_FOR_S = 60.0  # after a run's last frame nobody needs to hear of it
@@ -77,7 +77,7 @@ class RunModels:
         self._publish(serving)
         champion = serving.champion
         packed = self._broker.begin_run(name, champion.identity)
-        record = None if packed is None else decode(packed, ModelRecord)
+        record = _record(packed)
         run = RunModel(champion.output, serving.choice.champion)
         if record is not None and record.output != champion.output:
             run = RunModel(record.output, f"{record.name}@{record.version}")
@@ -93,6 +93,14 @@ class RunModels:
             for name, run in self._runs.items()
             if run.refused and self._clock() - run.seen_at < SAID_FOR_S
         ]
+
+
+def _record(packed: bytes | None) -> ModelRecord | None:
+    """The record of a model; none where it cannot be read: the writer will refuse such a run."""
+    try:
+        return None if packed is None else decode(packed, ModelRecord)
+    except BadMessage:
+        return None
 
 
 def _why(new: Predictor, old: Predictor) -> str:

@@ -5,7 +5,7 @@ if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return {'fenced'} end
 local f = redis.call('HMGET', KEYS[2], 'next', 'watermark')
 if not f[1] then return {'unknown'} end
 local n = tonumber(ARGV[2])
-redis.call('HSET', KEYS[2], 'next', string.format('%d', math.max(n, tonumber(f[1]))),
-  'watermark', string.format('%d', math.max(n, tonumber(f[2]))),
+redis.call('HSET', KEYS[2], 'next', string.format('%d', math.max(n, tonumber(f[1]) or 0)),
+  'watermark', string.format('%d', math.max(n, tonumber(f[2]) or 0)),
   'run_id', ARGV[3], 'file', ARGV[4], 'host', ARGV[5], 'refusal', '')
 return {'ok'}

@@ -40,12 +40,13 @@ local held = string.format('%d', grown + tonumber(ARGV[6]))
 redis.call('XADD', KEYS[2], '*', 'r', ARGV[3], 'i', ARGV[4], 'n', ARGV[5], 'z', held, 'k', KEYS[7],
   'f', table.concat(KEYS, ' ', 8), unpack(more))
 if again then  -- counts for the bulk, not for a run that may be forgotten
-  redis.call('HINCRBY', KEYS[4], 'bulk', grown)
+  redis.pcall('HINCRBY', KEYS[4], 'bulk', grown)
   return 1
 end
 local priority = redis.call('HGET', KEYS[3], 'priority')
-if not priority then return 1 end
-redis.call('HINCRBY', KEYS[3], 'bytes', grown)
-if ARGV[8] ~= '0' then redis.call('HINCRBY', KEYS[3], 'dead', ARGV[8]) end
-redis.call('HINCRBY', KEYS[4], priority, grown)
+if priority ~= 'live' and priority ~= 'bulk' then return 1 end
+-- what a producer put into its record by hand must not stop us here, half way: pcall
+redis.pcall('HINCRBY', KEYS[3], 'bytes', grown)
+if ARGV[8] ~= '0' then redis.pcall('HINCRBY', KEYS[3], 'dead', ARGV[8]) end
+redis.pcall('HINCRBY', KEYS[4], priority, grown)
 return 1

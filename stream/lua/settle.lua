@@ -4,7 +4,7 @@
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return {'fenced'} end
 for i = 2, #ARGV, 2 do
   if redis.call('XDEL', KEYS[2], ARGV[i]) == 1 then
-    redis.call('HINCRBY', KEYS[3], 'bulk', -tonumber(ARGV[i + 1]))
+    redis.pcall('HINCRBY', KEYS[3], 'bulk', -tonumber(ARGV[i + 1]))
   end
 end
 for i = 4, #KEYS do redis.call('DEL', KEYS[i]) end

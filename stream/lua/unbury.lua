@@ -5,7 +5,7 @@ for i = 2, #ARGV do
   local found = redis.call('XRANGE', KEYS[2], ARGV[i], ARGV[i])[1]
   if found then
     redis.call('XDEL', KEYS[2], ARGV[i])
-    redis.call('HINCRBY', KEYS[3], 'buried', -#found[2][2])
+    redis.pcall('HINCRBY', KEYS[3], 'buried', -#found[2][2])
   end
 end
 return {'ok'}

@@ -26,6 +26,7 @@ from commands import (
 
 import edgestream
 from edgestream.embedded import EmbeddedServer
+from edgestream.passwords import complete_url
 from stream.messages import FrameBlock, RunSpec
 from stream.redis_broker import RedisBroker
 from stream.redis_connection import RedisConnection
@@ -41,7 +42,7 @@ def server() -> Iterator[EmbeddedServer]:
 
 
 def finished(url: str, run: str) -> bool:
-    broker = RedisBroker(url)
+    broker = RedisBroker(complete_url(url))
     state = broker.run(run)
     broker.close()
     return state is not None and state.finished
@@ -72,7 +73,7 @@ def test_a_pushed_run_is_served_and_nothing_is_left_behind(tmp_path: Path) -> No
 def frames_of(url: str) -> list[str]:
     """Names of the workers that are up; none while the server is not."""
     try:
-        broker = RedisBroker(url)
+        broker = RedisBroker(complete_url(url))
         names = [w.name for w in broker.workers()]
         broker.close()
     except edgestream.EdgestreamError:
