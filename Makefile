@@ -3,13 +3,14 @@
 # make check   what CI runs: format, lint, types, import contracts, tests
 # make audit   known vulnerabilities of what is installed here; by hand, needs PyPI
 # make campaign  a million frames under a thousand faults, hours; FRAMES=, FAULTS=, SEED=
+# make fuzz    guided fuzzing of everything that takes bytes of strangers; TARGET=, RUNS= for each, SEED=
 PYTHON ?= python3
 BIN := .venv/bin
 INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 TESTS := $(BIN)/python -m pytest --numprocesses 3 --dist worksteal # they wait for processes more than they compute
 PARTS := pyproject.toml constraints.txt $(wildcard xas/*.[ch]) stream/sources/_columns.c
 
-.PHONY: audit campaign demo test check format lint clean
+.PHONY: audit campaign demo fuzz test check format lint clean
 
 demo: .venv/.installed
 	$(BIN)/edgestream demo --out demo-out
@@ -23,6 +24,10 @@ check: .venv/.developer lint
 campaign: .venv/.developer
 	PYTHONPATH=.:tests:tests/campaign $(BIN)/python tests/campaign/long.py \
 	  --frames $(or $(FRAMES),1000000) --faults $(or $(FAULTS),1000) $(if $(SEED),--seed $(SEED))
+
+fuzz: .venv/.developer
+	PYTHONPATH=.:tests:tests/fuzz:tests/sources:tests/result_file $(BIN)/python tests/fuzz/long.py \
+	  --runs $(or $(RUNS),60000) $(if $(TARGET),--target $(TARGET)) $(if $(SEED),--seed $(SEED))
 
 lint: .venv/.developer
 	$(BIN)/ruff format --check .

@@ -104,8 +104,11 @@ def guided(work: Slice, runs: int, seed: int, corpus: Path) -> None:
     def mutate(data: bytes, max_size: int, seed: int) -> bytes:
         rng = Random(seed)
         way = rng.random()
-        if way < 0.25:
-            data = work.target.insane(data or rng.choice(work.target.seeds), rng)
+        if way < 0.4:  # what is damaged already is seldom well formed: half of them from a seed
+            seed_or_data = rng.choice(work.target.seeds) if way < 0.2 or not data else data
+            data = work.target.insane(seed_or_data, rng)[:max_size]
+        if way < 0.3:
+            return data
         if way < 0.6:
             return changed(data, rng, work.target)[:max_size]
         found: bytes = atheris.Mutate(data, max_size)
@@ -116,7 +119,7 @@ def guided(work: Slice, runs: int, seed: int, corpus: Path) -> None:
         (corpus / hashlib.sha256(data).hexdigest()).write_bytes(data)
     off = [f"-handle_{name}=0" for name in ("segv", "bus", "abrt", "ill", "fpe")]
     words = [f"-runs={runs}", f"-seed={seed or 1}", f"-max_len={MAX_INPUT}", "-timeout=0"]
-    words += ["-rss_limit_mb=0", "-verbosity=0", "-print_final_stats=0", *off, str(corpus)]
+    words += ["-rss_limit_mb=0", "-verbosity=0", f"-artifact_prefix={corpus.parent}/", *off, str(corpus)]
     atheris.Setup([sys.argv[0], *words], work.feed, custom_mutator=mutate)
     atheris.Fuzz()
 
@@ -124,7 +127,7 @@ def guided(work: Slice, runs: int, seed: int, corpus: Path) -> None:
 def main() -> None:
     """See the module."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("target")
+    parser.add_argument("target", help="its name, or several with commas between")
     parser.add_argument("--runs", type=int, required=True)
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--journal", type=Path, required=True)
@@ -136,20 +139,22 @@ def main() -> None:
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(dir=_memory())))
         journal = Journal(words.journal)
-        if words.corpus:
+        if words.corpus and not words.whole:
             import atheris
 
             with atheris.instrument_imports(include=list(PACKAGES)):
                 work = Slice(words.target, folder, journal, words.escapes)
-        else:
-            work = Slice(words.target, folder, journal, words.escapes)
-        _limit_memory()
-        if words.whole:
-            work.feed_whole(journal.in_hand)
-        elif words.corpus:
+            _limit_memory()
             guided(work, words.runs, words.seed, words.corpus)
-        else:
-            blind(work, words.runs, words.seed)
+        for name in words.target.split(","):
+            place = folder / name
+            place.mkdir()
+            work = Slice(name, place, journal, words.escapes)
+            if words.whole:
+                work.feed_whole(journal.in_hand)
+            else:
+                _limit_memory()
+                blind(work, words.runs, words.seed)
 
 
 def _memory() -> str | None:

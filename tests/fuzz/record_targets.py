@@ -53,7 +53,7 @@ def records(folder: Path) -> Target:
     def look(data: bytes) -> None:
         try:
             kind, *values = msgspec.msgpack.decode(data, type=list[Any])
-        except (msgspec.DecodeError, ValueError) as error:
+        except (msgspec.DecodeError, ValueError, RecursionError) as error:
             raise BadMessage(str(error)) from None
         if _as_the_server_says(values):
             READERS[kind % len(READERS) if isinstance(kind, int) else 0](values)
@@ -129,7 +129,7 @@ READERS = (_state, _entry, _result, _whole_result, _worker, _shadow)
 def _insane(data: bytes, rng: Random) -> bytes:
     try:
         kind, *values = msgspec.msgpack.decode(data, type=list[Any])
-    except (msgspec.DecodeError, ValueError):
+    except (msgspec.DecodeError, ValueError, RecursionError):
         return data
     for _ in range(rng.randint(1, 3)):
         _replace(values, rng)
@@ -154,7 +154,7 @@ def _mad_packed(value: Any, rng: Random) -> bytes | None:
     """Something packed, with one of its fields mad."""
     try:
         tree = msgspec.msgpack.decode(value)
-    except (msgspec.DecodeError, TypeError, ValueError):
+    except (msgspec.DecodeError, TypeError, ValueError, RecursionError):
         return None
     if not isinstance(tree, dict) or not tree:
         return None

@@ -114,7 +114,7 @@ def insane(data: bytes, rng: Random) -> bytes:
     """A message whose envelope is ours, and whose body is mad in one to three places."""
     try:
         magic, version, kind, body = msgspec.msgpack.decode(data)
-    except (msgspec.DecodeError, ValueError, TypeError):
+    except (msgspec.DecodeError, ValueError, TypeError, RecursionError):
         return data
     if rng.random() < 0.05:
         return msgspec.msgpack.encode(twisted([magic, version, kind, body], rng))

@@ -1,0 +1,73 @@
+"""A bounded run of the fuzzers, blind and with a fixed seed; make fuzz is the long form."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+HERE = Path(__file__).parent
+SEED = int(os.environ.get("FUZZ_SEED", "5"))
+SLOW = ("trajectory-xtc", "trajectory-nc", "trajectory-psf")  # a child for each: by hand
+
+
+def path_of_fuzzers(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("sources", "result_file"):
+        monkeypatch.syspath_prepend(str(HERE.parent / name))
+
+
+@pytest.mark.processes
+def test_no_bytes_of_strangers_escape(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path_of_fuzzers(monkeypatch)
+    from slices import run_slice
+    from targets import TARGETS
+
+    names = [name for name in TARGETS if name not in SLOW]
+    count = run_slice(",".join(names), 80, SEED, tmp_path)
+    assert count.escaped == 0, {p.name: p.read_text()[-2000:] for p in tmp_path.glob("*.txt")}
+    assert count.inputs == 80 * len(names)
+    assert 0.2 < count.refused / count.inputs < 0.95, "neither all noise nor all valid"
+
+
+LOOKS = {
+    "raises": "raise ValueError('not ours')",
+    "dies": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
+    "hangs": "while True: pass",
+    "eats": "bytearray(700 << 20)",
+}
+
+
+@pytest.mark.processes
+@pytest.mark.parametrize("way", LOOKS)
+def test_an_escape_is_kept_with_its_input(tmp_path: Path, way: str) -> None:
+    """The fuzzer itself, on targets that break each promise."""
+    from slices import PATHS
+
+    code = f"""
+import sys, child, target, targets
+target.CPU_S = 0.5
+def look(data):
+    if data != b"seed": {LOOKS[way]}
+targets.TARGETS["evil"] = lambda folder: target.Target(
+    look=look, seeds=[b"seed"], insane=lambda data, rng: b"mad")
+child.main()
+"""
+    escapes, journal = tmp_path / "escapes", tmp_path / "journal"
+    escapes.mkdir()
+    words = ["evil", "--runs", "3", "--seed", "1", "--journal", journal, "--escapes", escapes]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *map(str, words)],
+        env={**os.environ, "PYTHONPATH": ":".join(map(str, PATHS)), "OMP_NUM_THREADS": "1"},
+        capture_output=True,
+        check=False,
+    )
+    from journal import Journal
+
+    found = Journal(journal)
+    ended = way in ("dies", "hangs")
+    assert (done.returncode < 0) == ended, done.stderr.decode()[-2000:]
+    assert found.in_hand if ended else found.escaped
+    assert ended or len([*escapes.glob("evil-*.txt")]) == 1
