@@ -67,7 +67,11 @@ def port_password(port: int) -> str:
 def _own_port_file(url: str) -> str:
     """That of a port of this machine where there is one; else nothing."""
     parts = urlsplit(url)
-    if parts.scheme != "redis" or parts.username or parts.hostname not in ("127.0.0.1", "localhost"):
+    if (
+        parts.scheme != "redis"
+        or parts.username
+        or parts.hostname not in ("127.0.0.1", "localhost")
+    ):
         return ""
     path = port_file(parts.port or 6379)
     return str(path) if path.is_file() else ""

@@ -22,6 +22,6 @@ def run_service(options: ServiceOptions) -> None:
                 say(f"serving on {address}, files in {options.out}; stop with Ctrl-C")
                 say(f"push with: edgestream push md.extxyz --run NAME --redis-url {address}")
                 if has_port:
-                    say(f"edgestream finds its password in {port_file(options.port)}; others may not")
+                    say(f"edgestream finds its password in {port_file(options.port)}")
                 announced = True
         say("stopping: what was accepted is finished first")

@@ -16,8 +16,8 @@
     |   `-- OutputExists      a file in the way: --overwrite or --resume
     |-- Retry             nothing is wrong with the input: try again later (exit code 3)
     |   |-- ServerUnreachable the Redis or Valkey server does not answer
-    |   |   `-- RightsMissing       its user of ours may not do that: another role, or a newer ACL file
-    |   |       `-- ScriptsMissing      it does not know our scripts yet: the writer loads them
+    |   |   `-- RightsMissing     that user may not do that: another role, or a newer ACL file
+    |   |       `-- ScriptsMissing    it does not know our scripts yet: the writer loads them
     |   |-- StoreUnreachable  the store of models does not answer, and this is not cached
     |   |-- RunForgotten      the server came back without frames it had accepted: push them again
     |   `-- Backpressure      the run holds as many bytes as it may; the writer is behind

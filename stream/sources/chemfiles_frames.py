@@ -30,6 +30,7 @@ from stream.sources.gromacs import GromacsFile
 from stream.sources.lines import Malformed
 from xas.errors import BadTrajectory
 
+
 def open_frames(path: Path, name: str, resources: ExitStack) -> FrameFile:
     """Open a DCD, XTC, TRR, Amber NetCDF or PSF file; `resources` close what it needs."""
     suffix = path.suffix.lower()

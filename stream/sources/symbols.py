@@ -38,7 +38,7 @@ class SymbolTable(dict[str, int]):
     def _resolve(self, symbol: str) -> int:
         if self._lenient:
             return 0
-        if (symbol.isascii() and symbol.isdigit()):
+        if symbol.isascii() and symbol.isdigit():
             return self._of_type(int(symbol))
         label = _LABEL.fullmatch(symbol)
         number = None if label is None else _number(label[1])

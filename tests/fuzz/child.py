@@ -1,7 +1,8 @@
 """One slice: a process that feeds a target and may die of it.
 
-What it does is in a journal that outlives it: counts, and the input in hand. With ``guided`` atheris
-chooses inputs by the branches that they reach in our Python code; else they are drawn blindly.
+What it does is in a journal that outlives it: counts, and the input in hand. With ``--corpus``
+atheris chooses inputs by the branches that they reach in our Python code; else they are drawn
+blindly.
 """
 
 from __future__ import annotations
@@ -118,8 +119,14 @@ def guided(work: Slice, runs: int, seed: int, corpus: Path) -> None:
     for data in work.target.seeds:
         (corpus / hashlib.sha256(data).hexdigest()).write_bytes(data)
     off = [f"-handle_{name}=0" for name in ("segv", "bus", "abrt", "ill", "fpe")]
-    words = [f"-runs={runs}", f"-seed={seed or 1}", f"-max_len={MAX_INPUT}", "-timeout=0"]
-    words += ["-rss_limit_mb=0", "-verbosity=0", f"-artifact_prefix={corpus.parent}/", *off, str(corpus)]
+    words = [f"-runs={runs}", f"-seed={seed or 1}", f"-max_len={MAX_INPUT}", "-timeout=1000000"]
+    words += [
+        "-rss_limit_mb=0",
+        "-verbosity=0",
+        f"-artifact_prefix={corpus.parent}/",
+        *off,
+        str(corpus),
+    ]
     atheris.Setup([sys.argv[0], *words], work.feed, custom_mutator=mutate)
     atheris.Fuzz()
 

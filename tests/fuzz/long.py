@@ -31,7 +31,7 @@ def main() -> None:
         return
     from targets import TARGETS
 
-    print(f"seed {words.seed}")
+    print(f"seed {words.seed}")  # noqa: T201
     counts = [fuzz(name, words) for name in TARGETS if name.startswith(words.target)]
     show(Count(target="all", **{k: sum(getattr(c, k) for c in counts) for k in FIGURES}))
     sys.exit(any(count.escaped for count in counts))
@@ -57,7 +57,7 @@ def fuzz(name: str, words: argparse.Namespace) -> Count:
 
 def show(count: Count) -> None:
     """One row of the table."""
-    print(
+    print(  # noqa: T201
         f"{count.target:24} {count.inputs:9,} inputs {count.refused:9,} refused "
         f"{count.contained:4} contained {count.escaped:4} escaped",
         flush=True,
@@ -71,7 +71,7 @@ def look_again(path: Path) -> None:
     name = path.name.rpartition("-")[0]
     with tempfile.TemporaryDirectory() as folder:
         TARGETS[name](Path(folder)).look(path.read_bytes())
-    print(f"{name}: returned")
+    print(f"{name}: returned")  # noqa: T201
 
 
 if __name__ == "__main__":

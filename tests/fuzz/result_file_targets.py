@@ -19,7 +19,7 @@ from stream.result_file.run_folder import RunFolder
 
 
 def result_files(folder: Path) -> Target:
-    """A growing and a finished file, whatever was done to them, and all that can be read of them."""
+    """A growing and a finished file, whatever was done to them, and all that is read of them."""
     growing, finished = _made(folder / "growing"), _made(folder / "finished", finish=True)
     path = growing  # the segments of the growing one lie beside
 
@@ -109,7 +109,9 @@ def _elsewhere(file: h5py.File, rng: Random) -> None:
     name = _dataset(file, rng)
     shape, kind = file[name].shape or (7,), file[name].dtype
     del file[name]
-    place = rng.choice(("/etc/passwd", "/proc/self/environ", "../finished/md-300K.h5", "md-300K.h5"))
+    place = rng.choice(
+        ("/etc/passwd", "/proc/self/environ", "../finished/md-300K.h5", "md-300K.h5")
+    )
     way = rng.randrange(3)
     if way == 0:
         file.create_dataset(name, shape, "u1", external=[(place, 0, h5py.h5f.UNLIMITED)])

@@ -19,7 +19,7 @@ from stream.sources.measured import read_measured
 from stream.sources.trajectory import open_trajectory
 
 XYZ = b'2\nLattice="4 0 0 0 4 0 0 0 4" time=1.5\nFe 0.0 0.0 0.0\nO 1.0 1.5 2.0\n'
-EXTXYZ = b"2\nProperties=species:S:1:pos:R:3:f:R:3 pbc=\"T T F\"\nFe 0 0 0 1 2 3\nO 1 1 2 1 2 3\n"
+EXTXYZ = b'2\nProperties=species:S:1:pos:R:3:f:R:3 pbc="T T F"\nFe 0 0 0 1 2 3\nO 1 1 2 1 2 3\n'
 DUMP = (
     b"ITEM: UNITS\nmetal\nITEM: TIME\n0.5\nITEM: TIMESTEP\n7\nITEM: NUMBER OF ATOMS\n2\n"
     b"ITEM: BOX BOUNDS xy xz yz pp pp pp\n0 4 0\n0 4 0\n0 4 0.5\n"
@@ -106,7 +106,9 @@ def text(name: str, folder: Path) -> Target:
 def binary(suffix: str, folder: Path) -> Target:
     """A binary format, its elements from a topology."""
     atoms = [
-        Atoms("FeOH2C8", positions=np.arange(36).reshape(12, 3) / 3 + 0.1 * k, cell=[9, 9, 9], pbc=1)
+        Atoms(
+            "FeOH2C8", positions=np.arange(36).reshape(12, 3) / 3 + 0.1 * k, cell=[9, 9, 9], pbc=1
+        )
         for k in range(3)
     ]
     ase.io.write(folder / "top.xyz", atoms[0])

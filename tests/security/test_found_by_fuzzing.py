@@ -64,9 +64,10 @@ def test_a_damaged_check_input(bundle: Bundle, place: int) -> None:
 
 def test_a_check_input_that_unpacks_to_gigabytes(bundle: Bundle) -> None:
     file = io.BytesIO()
-    with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed, packed.open(
-        "numbers.npy", "w", force_zip64=True
-    ) as member:
+    with (
+        zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as packed,
+        packed.open("numbers.npy", "w", force_zip64=True) as member,
+    ):
         for _ in range(100):
             member.write(bytes(1 << 20))
     assert len(file.getvalue()) < 1 << 20

@@ -13,9 +13,9 @@ from bundles import iron_oxides, make_bundle
 from edgestream.embedded import EmbeddedServer
 from stream.messages import RunSpec
 from stream.producer import Producer
+from stream.redis_answers import RUN_FIELDS
 from stream.redis_broker import RedisBroker
 from stream.redis_connection import RedisConnection
-from stream.redis_answers import RUN_FIELDS
 from stream.result_file.reader import RunFile
 from stream.settings import Settings
 from stream.writer import Writer
@@ -107,7 +107,13 @@ def test_a_field_of_a_record_harms_only_its_run(
     assert len(service.broker.runs()) == len(MAD) + 1
 
 
-MAD_SPECS = ({}, {"model": 5}, {"model": "x", "title": "a\0b"}, {"model": "x", "priority": "top"}, 7)
+MAD_SPECS = (
+    {},
+    {"model": 5},
+    {"model": "x", "title": "a\0b"},
+    {"model": "x", "priority": "top"},
+    7,
+)
 
 
 @pytest.mark.parametrize("spec", MAD_SPECS, ids=str)

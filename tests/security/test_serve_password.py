@@ -29,7 +29,7 @@ def test_the_port_asks_for_a_password_that_only_its_user_finds(tmp_path: Path) -
             assert process.stderr is not None
             said = next(line for line in process.stderr if "serving on" in line)
             stranger, owner = RedisConnection(url), RedisConnection(complete_url(url))
-            with pytest.raises(ServerUnreachable, match="refuses the login|Authentication"):
+            with pytest.raises(ServerUnreachable, match="login"):
                 stranger.command("PING")
             assert owner.command("PING") == b"PONG"
             owner.close()

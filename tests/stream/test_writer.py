@@ -23,7 +23,6 @@ from xas.errors import (
     RunForgotten,
     RunRefused,
     ServerUnreachable,
-    Stop,
     StorageFailed,
 )
 
