@@ -214,12 +214,12 @@ class RunFile:
     def guarded(self, read: Callable[[Any], _T]) -> _T:
         """What ``read`` makes of the open file, with every segment in place while it read."""
         for _ in range(_TRIES):
-            value, fault = _tried(read, self._file)
+            found = _tried(read, self._file)
             # Names of segments never come back: what is here now was here all the time.
             if all(path.exists() for path in self._sources):
-                if fault is not None:
-                    raise BadResultFile(f"{self.path} is damaged: {fault}") from fault
-                return value
+                if found[1] is not None:
+                    raise BadResultFile(f"{self.path} is damaged: {found[1]}") from found[1]
+                return found[0]
             self._reopen()
         raise BadResultFile(
             f"{self.path} grows, and segments beside it are missing; "
@@ -286,7 +286,7 @@ def _looked_into(file: Any, path: Path) -> tuple[Known, list[Path]]:
     return (segment, contents, average), sources_of(file, folder)
 
 
-def _tried(read: Callable[[Any], _T], file: Any) -> tuple[Any, Exception | None]:
+def _tried(read: Callable[[Any], _T], file: Any) -> tuple[_T, None] | tuple[None, Exception]:
     """What ``read`` makes of the file, or how the library failed at it."""
     try:
         return read(file), None
