@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import uuid
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from itertools import count
 from typing import Any, TypeVar
 
 import msgspec
@@ -19,6 +21,7 @@ from stream.shadows import ShadowCount
 from xas.errors import BadMessage
 
 RESULT_ENTRIES = 128
+AHEAD_S = 60  # what came ahead of a script that never ran is forgotten after this
 
 _T = TypeVar("_T")
 
@@ -29,6 +32,7 @@ class RedisViews:
     def __init__(self, url: str, settings: Settings | None = None) -> None:
         self.settings = settings or Settings()
         self._server = RedisConnection(url)
+        self._name, self._numbers = uuid.uuid4().hex, count()
 
     def close(self) -> None:
         """Let go of connections."""
@@ -45,6 +49,11 @@ class RedisViews:
         """The run's own key, then others of its shard."""
         shard = self.settings.shard_of(run)
         return [self._key(shard, "run", run), *(self._key(shard, name) for name in names)]
+
+    def _new_key(self, run: str, kind: str) -> str:
+        """Where one block or result may lie; no other broker ever names the same."""
+        number = f"{self._name}-{next(self._numbers)}"
+        return self._key(self.settings.shard_of(run), kind, number)
 
     def _values(self, keys: Sequence[str]) -> list[bytes | None]:
         values: list[bytes | None] = self._server.command("MGET", *keys) if keys else []
