@@ -46,12 +46,13 @@ def _grant(access: str, keys: str, commands: str) -> Grant:
 
 PRODUCER = Role(
     scripts=("open_run", "push", "drop", "seal"),
-    script_keys=("run:*", "runs", "open", "frames:*", "bytes", "f:*"),
+    script_keys=("run:*", "runs", "open", "frames:*", "bytes", "f:*", "gates"),
     grants=(
         _grant("~", "run:*", "exists hget hmget hset hsetnx hincrby"),
         _grant("%W~", "runs open", "sadd"),
         _grant("%W~", "frames:*", "xadd"),
         _grant("~", "bytes", "hget hincrby"),
+        _grant("%R~", "gates", "hget hmget"),
         _grant("%W~", "f:*", "set del exists strlen persist"),
     ),
 )
@@ -102,6 +103,7 @@ WRITER = Role(
         _grant("~", "run:*", "exists hget hmget hset hincrby"),
         _grant("~", "bytes", "hincrby"),
         _grant("~", "open", "smembers srem"),
+        _grant("%R~", "gates", "hgetall"),
         _grant("%R~", "f:* r:* d:*", "mget"),
         _grant("%W~", "f:* r:* d:*", "del"),
         _grant("%W~", "notices", "lpush ltrim"),
@@ -120,6 +122,7 @@ VIEWER = Role(
         *_SEE_LABELS,
         _grant("%R~", "run:* bytes writer", "hmget"),
         _grant("%R~", "runs open", "smembers"),
+        _grant("%R~", "gates", "hget hgetall"),
         _grant("%R~", "workers shadows", "hvals"),
         _grant("%R~", "frames:* results buried", "xlen"),
         _grant("%R~", "frames:*", "xpending"),

@@ -104,7 +104,8 @@ class RunState:
     """What the broker knows of a run. ``sealed`` is the number of frames, None while it is open.
 
     ``file`` and ``host`` say where its rows lie, once a writer has it; ``refusal`` why a writer
-    will not take it; ``fault`` why nobody can: its record is none of ours, and all else is empty.
+    will not take it; ``fault`` why nobody can: its record is none of ours, and all else is empty;
+    ``paused_at`` since when an operator holds back its producer.
     """
 
     run: str
@@ -127,6 +128,7 @@ class RunState:
     host: str
     refusal: str
     fault: str = ""
+    paused_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,7 +153,8 @@ class WorkerState:
 class ShardState:
     """Counts of one shard: entries waiting, entries in workers' hands, results not yet on disk.
 
-    ``buried``: entries that belong to no run and wait for the writer.
+    ``buried``: entries that belong to no run and wait for the writer. ``drained_at``: since when an
+    operator holds back all producers.
     """
 
     shard: int
@@ -162,6 +165,7 @@ class ShardState:
     held_bytes: Mapping[str, int] = field(default_factory=dict)
     writer: str = ""
     writer_alive: bool = False
+    drained_at: float | None = None
 
 
 class ProducerBroker(Protocol):
@@ -180,8 +184,9 @@ class ProducerBroker(Protocol):
 
         The answer is ``first + n_frames`` where the block was accepted or was held already; another
         answer means nothing was accepted: go on from there. Raises Backpressure above the
-        high-water mark, Fenced for an older epoch, RunRefused for a run that is sealed or that the
-        writer refused, RunForgotten for an unknown one.
+        high-water mark, HeldBack where an operator drains the service or has paused the run, Fenced
+        for an older epoch, RunRefused for a run that is sealed or that the writer refused,
+        RunForgotten for an unknown one.
         """
 
     def drop(
@@ -360,8 +365,26 @@ class OperatorBroker(Protocol):
         """Give a dead letter's frames back to the workers, behind the bulk.
 
         Its bytes count for that priority, not for the run, which the server need not know any more.
-        Backpressure above four high-water marks.
+        Backpressure above four high-water marks, HeldBack during a drain.
         """
+
+    def drain(self) -> None:
+        """Accept no more frames of any run until ``admit``.
+
+        What was accepted is predicted and written; runs may be opened and sealed. Again: no change.
+        """
+
+    def admit(self) -> bool:
+        """End a drain; whether there was one."""
+
+    def pause(self, run: str) -> None:
+        """Accept no more frames of one run until ``resume``, else as ``drain``.
+
+        RunRefused for a run that is not known, or complete.
+        """
+
+    def resume(self, run: str) -> bool:
+        """End a pause; whether there was one."""
 
 
 class Broker(ProducerBroker, WorkerBroker, WriterBroker, ViewerBroker, OperatorBroker, Protocol):

@@ -19,7 +19,7 @@ from stream.refusals import refuse_sealed
 from stream.service import Patience
 from stream.settings import Settings
 from stream.spool import Spool, SpooledBlock, SpoolRecord
-from xas.errors import Backpressure, Fenced, Retry, RunForgotten, RunRefused
+from xas.errors import Backpressure, Fenced, HeldBack, Retry, RunForgotten, RunRefused
 from xas.structure import Sites
 
 LOOK_S = 1.0  # between looks at the watermark
@@ -273,7 +273,8 @@ class Forwarder:
             done = self._reopening(step)
         except Retry as error:
             self._last = error
-            (self._full if isinstance(error, Backpressure) else self._trouble).wait(error)
+            quiet = isinstance(error, Backpressure) and not isinstance(error, HeldBack)
+            (self._full if quiet else self._trouble).wait(error)
             took = self._timer() - started
             self._next_try = max(self._next_try, self._timer() + ATTEMPT_SHARE * took)
             return False

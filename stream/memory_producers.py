@@ -12,8 +12,10 @@ from stream.refusals import (
     refuse_existing,
     refuse_fenced,
     refuse_full,
+    refuse_paused,
     refuse_sealed,
     refuse_unknown,
+    refuse_while_draining,
 )
 
 
@@ -71,6 +73,10 @@ class MemoryProducers(MemoryViews):
             refuse_sealed(opened.run, state.sealed)
         if first != state.next_index:
             return state.next_index
+        if shard.drained_at is not None:
+            refuse_while_draining()
+        if state.paused_at is not None:
+            refuse_paused(opened.run)
         mark, size = self.settings.high_water_bytes, len(payload)
         shared = shard.held[opened.priority]
         if (state.held_bytes and state.held_bytes + size > mark) or (

@@ -65,6 +65,7 @@ class MemoryViews:
                 held_bytes=dict(s.held),
                 writer=s.owner,
                 writer_alive=bool(s.owner) and s.until > self._clock(),
+                drained_at=s.drained_at,
             )
             for k, s in enumerate(self._shards)
         ]

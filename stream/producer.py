@@ -17,19 +17,21 @@ from stream.messages import MAX_BLOCK_FRAMES, FrameBlock, RunSpec
 from stream.service import Patience, say
 from stream.settings import Settings
 from stream.spool import Spool, clear_finished
-from xas.errors import Backpressure, Retry, RunForgotten, ScriptsMissing
+from xas.errors import Backpressure, HeldBack, Retry, RunForgotten, ScriptsMissing
 from xas.structure import Sites, StructureBatch
 
 RESTORE_PAUSE_S = 0.1
+HELD_PAUSE_S = 1.0
 FULL_PAUSE_S = 0.02  # a full run drains within milliseconds where the service is healthy
 
 
 class Producer:
     """The one producer of a run; opening it fences off any earlier one.
 
-    ``policy`` says what happens above the high-water mark: ``block`` waits up to ``deadline_s``
-    (None: for ever) and then raises Backpressure, ``raise`` raises at once, ``drop`` gives the
-    frames up before they are numbered, and the run's record counts them.
+    ``policy`` says what happens above the high-water mark, and while an operator drains the service
+    or has paused the run: ``block`` waits up to ``deadline_s`` (None: for ever) and then raises
+    Backpressure (HeldBack), ``raise`` raises at once, ``drop`` gives the frames up before they are
+    numbered, and the run's record counts them.
 
     ``spool``: a folder that keeps the frames of this run on the producer's disk until they are on
     the writer's. A push returns when they are there; they go to the broker with this call or, while
@@ -202,10 +204,13 @@ class Producer:
     ) -> int | None:
         trouble = Patience(f"run {self.run!r}", self._sleep, self._tell)
         quiet = Patience(self.run, self._sleep, lambda _: None, longest_s=FULL_PAUSE_S)
+        held = Patience(f"run {self.run!r}", self._sleep, self._tell, longest_s=HELD_PAUSE_S)
         forgotten = False
         while True:
             if isinstance(error, RunForgotten):
                 forgotten = True
+            elif isinstance(error, HeldBack):  # said once: a person decides when it ends
+                self._wait(held, error, final=full_is_final)
             elif isinstance(error, Backpressure):
                 # a full run is the system at work, not trouble: wait without a word
                 self._wait(quiet, error, final=full_is_final)
@@ -219,6 +224,7 @@ class Producer:
                 error = again
             else:
                 trouble.over()
+                held.over()
                 return answer
 
     def _wait(self, patience: Patience, error: Retry, *, final: bool = False) -> None:

@@ -23,8 +23,10 @@ from stream.refusals import (
     refuse_existing,
     refuse_fenced,
     refuse_full,
+    refuse_paused,
     refuse_sealed,
     refuse_unknown,
+    refuse_while_draining,
 )
 from stream.server_connections import Word
 from xas.errors import BadMessage, Fenced, RunForgotten, RunRefused
@@ -59,6 +61,10 @@ def check_answer(run: str, answer: Any) -> None:
     kind, detail = text(answer[0]), text(answer[1]) if len(answer) > 1 else ""
     if kind == "full":
         refuse_full(run, int(detail))
+    if kind == "draining":
+        refuse_while_draining()
+    if kind == "paused":
+        refuse_paused(run)
     if kind == "fenced":
         refuse_fenced(run)
     if kind == "unknown":
@@ -200,11 +206,17 @@ def result_from(stream: str, item: Any) -> ResultEntry:
     )
 
 
-def run_state_from(run: str | bytes, values: Sequence[bytes | None]) -> RunState:
-    """A run's record, from the values of RUN_FIELDS; one that is none has a ``fault``."""
+def run_state_from(
+    run: str | bytes, values: Sequence[bytes | None], shut: bytes | None
+) -> RunState:
+    """A run's record, from the values of RUN_FIELDS; one that is none has a ``fault``.
+
+    ``shut``: since when its gate is shut.
+    """
     name = run if isinstance(run, str) else run.decode(errors="replace")
     try:
-        return _run_state(check_run_name(name), dict(zip(RUN_FIELDS, values, strict=True)))
+        fields = dict(zip(RUN_FIELDS, values, strict=True))
+        return replace(_run_state(check_run_name(name), fields), paused_at=time_of(shut))
     except (ValueError, RunRefused) as error:
         return replace(NO_RUN, run=name[:MAX_TEXT], fault=f"its record is damaged: {error}")
 
@@ -298,6 +310,9 @@ def _spec(packed: bytes | None) -> RunSpec:
     if any("\0" in words for words in msgspec.structs.astuple(spec) if isinstance(words, str)):
         raise ValueError("spec: a text with a zero in it")
     return spec
+def time_of(value: bytes | None) -> float | None:
+    """A time, where there is one."""
+    return None if value is None else float(value)
 
 
 def with_values(entry: ResultEntry, values: Sequence[bytes | None]) -> ResultEntry:

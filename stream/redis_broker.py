@@ -8,6 +8,7 @@ can spread the shards:
     {es:K}:f:ID, {es:K}:r:ID           the blocks and results themselves (record 13)
     {es:K}:dead                        dead letters
     {es:K}:runs, :open, :run:NAME      names of all runs and of unfinished ones, their records
+    {es:K}:gates                       runs that are paused, "*" for a drain, and since when
     {es:K}:bytes                       bytes accepted and not on disk, by priority
     {es:K}:models                      records of models, by SHA-256
     {es:K}:writer                      the writer's lease

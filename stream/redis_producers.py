@@ -42,7 +42,10 @@ class RedisProducers(RedisViews):
     def push(self, opened: Opened, first: int, n_frames: int, payload: bytes) -> int:
         """See ProducerBroker."""
         block = self._new_key(opened.run, "f")
-        keys = [*self._keys_of(opened.run, f"frames:{opened.priority}", "bytes"), block]
+        run, frames, held, gates = self._keys_of(
+            opened.run, f"frames:{opened.priority}", "bytes", "gates"
+        )
+        keys = [run, frames, held, block, gates]
         mark = self.settings.high_water_bytes
         words = (opened.epoch, first, n_frames, mark, opened.run, opened.priority)
         came = ("SET", block, payload, "EX", AHEAD_S)

@@ -13,7 +13,15 @@ import msgspec
 
 from stream.broker import PRIORITIES, ResultEntry, RunState, ShardState, WorkerState
 from stream.codec import unpack
-from stream.redis_answers import GROUP, RUN_FIELDS, as_dict, result_from, run_state_from, text
+from stream.redis_answers import (
+    GROUP,
+    RUN_FIELDS,
+    as_dict,
+    result_from,
+    run_state_from,
+    text,
+    time_of,
+)
 from stream.redis_connection import RedisConnection
 from stream.server_connections import NoSuchGroup, Word
 from stream.settings import Settings
@@ -21,6 +29,7 @@ from stream.shadows import ShadowCount
 from xas.errors import BadMessage
 
 RESULT_ENTRIES = 128
+EVERY_RUN = "*"  # among the gates; never a run's name
 AHEAD_S = 60  # what came ahead of a script that never ran is forgotten after this
 
 _T = TypeVar("_T")
@@ -68,17 +77,20 @@ class RedisViews:
 
     def runs(self) -> list[RunState]:
         """See ViewerBroker."""
-        return [s for k in range(self.settings.shards) for s in self._states(self._key(k, "runs"))]
+        return [s for k in range(self.settings.shards) for s in self._states(k, "runs")]
 
-    def _states(self, names_key: str) -> list[RunState]:
-        names = sorted(self._server.command("SMEMBERS", names_key))
+    def _states(self, shard: int, names_key: str) -> list[RunState]:
+        found, gates = self._server.commands(
+            [("SMEMBERS", self._key(shard, names_key)), ("HGETALL", self._key(shard, "gates"))]
+        )
+        names, shut = sorted(found), as_dict(gates)
         answers = self._server.commands(
             [("HMGET", self._record_key(name), *RUN_FIELDS) for name in names]
         )
         return [
-            run_state_from(n, a)
-            for n, a in zip(names, answers, strict=True)
-            if any(value is not None for value in a)
+            run_state_from(name, answer, shut.get(name))
+            for name, answer in zip(names, answers, strict=True)
+            if any(value is not None for value in answer)
         ]
 
     def _record_key(self, name: bytes) -> str | bytes:
@@ -88,9 +100,10 @@ class RedisViews:
 
     def run(self, run: str) -> RunState | None:
         """See ViewerBroker."""
-        answer = self._server.command("HMGET", self._keys_of(run)[0], *RUN_FIELDS)
+        key, gates = self._keys_of(run, "gates")
+        answer, shut = self._server.commands([("HMGET", key, *RUN_FIELDS), ("HGET", gates, run)])
         known = any(value is not None for value in answer)
-        return run_state_from(run, answer) if known else None
+        return run_state_from(run, answer, shut) if known else None
 
     def workers(self) -> list[WorkerState]:
         """See ViewerBroker."""
@@ -113,13 +126,14 @@ class RedisViews:
 
     def _shard(self, k: int) -> ShardState:
         streams = [self._key(k, "frames", p) for p in PRIORITIES]
-        *lengths, results, buried, held, writer, clock = self._server.commands(
+        *lengths, results, buried, held, writer, shut, clock = self._server.commands(
             [
                 *(("XLEN", s) for s in streams),
                 ("XLEN", self._key(k, "results")),
                 ("XLEN", self._key(k, "buried")),
                 ("HMGET", self._key(k, "bytes"), *PRIORITIES),
                 ("HMGET", self._key(k, "writer"), "owner", "until"),
+                ("HGET", self._key(k, "gates"), EVERY_RUN),
                 ("TIME",),
             ]
         )
@@ -134,6 +148,7 @@ class RedisViews:
             held_bytes={p: int(b or 0) for p, b in zip(PRIORITIES, held, strict=True)},
             writer=owner,
             writer_alive=alive,
+            drained_at=time_of(shut),
         )
 
     def _pending_count(self, stream: str) -> int:

@@ -75,7 +75,7 @@ class RedisWriters(RedisViews):
 
     def open_runs(self, lease: Lease) -> list[RunState]:
         """See WriterBroker."""
-        return self._states(self._key(lease.shard, "open"))
+        return self._states(lease.shard, "open")
 
     def commit(
         self, lease: Lease, run: str, watermark: int, entries: Sequence[ResultEntry]

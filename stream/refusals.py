@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NoReturn
 
-from stream.broker import PRIORITIES
-from xas.errors import Backpressure, Fenced, RunForgotten, RunRefused
+from stream.broker import PRIORITIES, RunState
+from xas.errors import Backpressure, Fenced, HeldBack, RunForgotten, RunRefused
 
 
 def check_priority(priority: str) -> None:
@@ -20,6 +20,27 @@ def refuse_full(run: str, held_bytes: int) -> NoReturn:
         f"run {run!r} has {held_bytes} bytes accepted and not yet on disk: the workers or the "
         "writer are behind"
     )
+
+
+def refuse_while_draining() -> NoReturn:
+    """HeldBack until an operator ends the drain."""
+    raise HeldBack(
+        "the service is being drained for maintenance and takes no frames until an operator opens "
+        "it again (edgestream drain --release)"
+    )
+
+
+def refuse_paused(run: str) -> NoReturn:
+    """HeldBack until an operator resumes the run."""
+    raise HeldBack(f"run {run!r} is paused until an operator resumes it (edgestream resume {run})")
+
+
+def refuse_to_pause(run: str, state: RunState | None) -> None:
+    """RunRefused where there is no producer to hold back."""
+    if state is None:
+        raise RunRefused(f"run {run!r} is not known here: edgestream status lists the runs")
+    if state.sealed is not None:
+        raise RunRefused(f"run {run!r} is complete with {state.sealed} frames: nothing to pause")
 
 
 def refuse_crowd(held_bytes: int) -> NoReturn:

@@ -21,6 +21,7 @@
     |   |-- StoreUnreachable  the store of models does not answer, and this is not cached
     |   |-- RunForgotten      the server came back without frames it had accepted: push them again
     |   `-- Backpressure      the run holds as many bytes as it may; the writer is behind
+    |       `-- HeldBack            an operator drains the service, or has paused the run
     `-- Stop              this process must not go on (exit code 4)
         |-- Fenced            another producer or writer has taken over
         |-- StorageFailed     the disk is full or refuses to write; nothing is acknowledged
@@ -118,6 +119,10 @@ class RunForgotten(Retry):
 
 class Backpressure(Retry):
     """The run holds as many uncommitted bytes as it may."""
+
+
+class HeldBack(Backpressure):
+    """An operator drains the service, or has paused the run."""
 
 
 class Stop(EdgestreamError):

@@ -1,5 +1,5 @@
 #!lua
--- KEYS: run, frames, bytes, block   ARGV: epoch, first, n, mark, run name, priority
+-- KEYS: run, frames, bytes, block, gates   ARGV: epoch, first, n, mark, run name, priority
 -- Accepts a block once, or nothing at all. The block came ahead, to be forgotten unless kept here.
 local f = redis.call('HMGET', KEYS[1], 'epoch', 'next', 'sealed', 'bytes', 'refusal')
 local function refuse(...)
@@ -14,6 +14,9 @@ if f[5] ~= '' then return refuse('refused', f[5]) end
 if f[3] ~= '' then return refuse('sealed', f[3]) end
 local first, n = tonumber(ARGV[2]), tonumber(ARGV[3])
 if first ~= tonumber(f[2]) then return refuse('expect', f[2]) end
+local shut = redis.call('HMGET', KEYS[5], '*', ARGV[5])
+if shut[1] then return refuse('draining') end
+if shut[2] then return refuse('paused') end
 if redis.call('EXISTS', KEYS[4]) == 0 then return {'lost'} end
 local size, mark, held = redis.call('STRLEN', KEYS[4]), tonumber(ARGV[4]), tonumber(f[4])
 local class = tonumber(redis.call('HGET', KEYS[3], ARGV[6]) or '0')

@@ -18,8 +18,9 @@ from stage import assert_rows, open_and_push, publish, push, work
 from edgestream.embedded import EmbeddedServer
 from stream.broker import Completion, Opened, UnpublishedModel, WorkerState
 from stream.producer import Producer
-from stream.redis_broker import AHEAD_S, RedisBroker
+from stream.redis_broker import RedisBroker
 from stream.redis_connection import RedisConnection
+from stream.redis_views import AHEAD_S
 from stream.writer import Writer
 from xas.errors import Backpressure, Fenced, Reject, RunForgotten, ServerUnreachable
 
