@@ -16,6 +16,7 @@ from edgestream.acl_command import acl
 from edgestream.archive_command import archive_app
 from edgestream.bench_command import bench
 from edgestream.dlq_command import dlq_app
+from edgestream.drain_command import drain, pause, resume
 from edgestream.ending import end_well
 from edgestream.explain_command import explain
 from edgestream.jobs_command import jobs_app
@@ -76,6 +77,8 @@ app.command()(replay)
 app.command()(bench)
 app.command()(acl)
 app.command()(explain)
+for _command in (drain, pause, resume):
+    app.command()(_command)
 
 
 def say_version(wanted: bool) -> None:

@@ -69,28 +69,62 @@ def trouble(
     runs: list[RunState], workers: list[WorkerState], shards: list[ShardState], settings: Settings
 ) -> list[str]:
     """Each trouble in one sentence that says what to do."""
-    found = []
+    return [
+        *_held_back(runs, shards),
+        *stuck(runs, workers, shards),
+        *(f"worker {w.name}: {w.problem}" for w in workers if w.problem and not w.stopped),
+        *(line for run in runs for line in _of_run(run, settings)),
+    ]
+
+
+def stuck(runs: list[RunState], workers: list[WorkerState], shards: list[ShardState]) -> list[str]:
+    """What keeps accepted frames from the disk, and will not pass by itself."""
     waiting = sum(sum(s.waiting.values()) for s in shards)
-    if waiting and not workers:
-        found.append(f"{waiting} blocks of frames wait and no worker runs: edgestream worker")
     unfinished = [run for run in runs if not run.finished and run.next_index]
-    found += [
+    found = [
         f"shard {s.shard} has no writer, {s.results} results wait: edgestream writer --out DIR"
         for s in shards
         if not s.writer_alive and (unfinished or s.results)
     ]
-    found += [
-        f"worker {w.name}{' stopped' if w.stopped else ''}: {w.problem}"
-        for w in workers
-        if w.problem
+    found += [f"worker {w.name} stopped: {w.problem}" for w in workers if w.stopped]
+    if waiting and not workers:
+        found.insert(0, f"{waiting} blocks of frames wait and no worker runs: edgestream worker")
+    return found + [_refused(run) for run in runs if run.refusal]
+
+
+def _refused(run: RunState) -> str:
+    line = f"run {run.run!r} is refused by the writer: {run.refusal}"
+    return line + (f"; {run.held_bytes} bytes of it wait in the server" if run.held_bytes else "")
+
+
+def _held_back(runs: list[RunState], shards: list[ShardState]) -> list[str]:
+    drained = [shard.drained_at for shard in shards if shard.drained_at is not None]
+    found = (
+        [
+            f"the service is drained since {clock_time(min(drained))}, and takes no frames until: "
+            "edgestream drain --release"
+        ]
+        if drained
+        else []
+    )
+    return found + [
+        f"run {run.run!r} is paused since {clock_time(run.paused_at)}: edgestream resume {run.run}"
+        for run in runs
+        if run.paused_at is not None and run.sealed is None
     ]
-    for run in runs:
-        if run.refusal:
-            found.append(f"run {run.run!r} is refused by the writer: {run.refusal}")
-        if run.dead:
-            found.append(f"run {run.run!r} has {run.dead} dead letters: edgestream dlq list")
-        if run.held_bytes > 0.9 * settings.high_water_bytes:
-            found.append(f"run {run.run!r} is at its high-water mark: its producer is slowed")
-        if run.dropped:
-            found.append(f"run {run.run!r}: its producer dropped {run.dropped} frames")
+
+
+def _of_run(run: RunState, settings: Settings) -> list[str]:
+    found = []
+    if run.dead:
+        found.append(f"run {run.run!r} has {run.dead} dead letters: edgestream dlq list")
+    if run.held_bytes > 0.9 * settings.high_water_bytes and not run.refusal:
+        found.append(f"run {run.run!r} is at its high-water mark: its producer is slowed")
+    if run.dropped:
+        found.append(f"run {run.run!r}: its producer dropped {run.dropped} frames")
     return found
+
+
+def clock_time(seconds: float) -> str:
+    """A time of this machine's day, with its date."""
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(seconds))

@@ -122,8 +122,10 @@ def _run_row(run: RunState) -> list[str]:
         state = "refused"
     elif run.finished:
         state = "interrupted" if run.interrupted else "finished"
+    elif run.sealed is not None:
+        state = "sealed"
     else:
-        state = "open" if run.sealed is None else "sealed"
+        state = "open" if run.paused_at is None else "paused"
     where = f"{run.host}:{run.file}" if run.file else "-"
     return [
         run.run,
