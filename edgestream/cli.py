@@ -15,6 +15,7 @@ import typer
 from edgestream.acl_command import acl
 from edgestream.archive_command import archive_app
 from edgestream.bench_command import bench
+from edgestream.discard_command import discard
 from edgestream.dlq_command import dlq_app
 from edgestream.drain_command import drain, pause, resume
 from edgestream.ending import end_well
@@ -77,7 +78,7 @@ app.command()(replay)
 app.command()(bench)
 app.command()(acl)
 app.command()(explain)
-for _command in (drain, pause, resume):
+for _command in (drain, pause, resume, discard):
     app.command()(_command)
 
 

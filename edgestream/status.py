@@ -94,7 +94,11 @@ def stuck(runs: list[RunState], workers: list[WorkerState], shards: list[ShardSt
 
 def _refused(run: RunState) -> str:
     line = f"run {run.run!r} is refused by the writer: {run.refusal}"
-    return line + (f"; {run.held_bytes} bytes of it wait in the server" if run.held_bytes else "")
+    return line + (
+        f"; {run.held_bytes} bytes of it wait: resume it, or edgestream discard {run.run}"
+        if run.held_bytes
+        else ""
+    )
 
 
 def _held_back(runs: list[RunState], shards: list[ShardState]) -> list[str]:

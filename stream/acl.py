@@ -51,7 +51,7 @@ PRODUCER = Role(
         _grant("~", "run:*", "exists hget hmget hset hsetnx hincrby"),
         _grant("%W~", "runs open", "sadd"),
         _grant("%W~", "frames:*", "xadd"),
-        _grant("~", "bytes", "hget hincrby"),
+        _grant("~", "bytes", "hmget hincrby"),
         _grant("%R~", "gates", "hget hmget"),
         _grant("%W~", "f:*", "set del exists strlen persist"),
     ),
@@ -82,7 +82,7 @@ WORKER = Role(
         _grant("%W~", "r:* d:*", "set del exists strlen persist"),
         _grant("%W~", "results", "xadd"),
         _grant("~", "buried", "xadd xdel xrange"),
-        _grant("~", "run:* bytes", "exists hget hincrby hsetnx"),
+        _grant("~", "run:* bytes", "exists hget hmget hincrby hsetnx"),
         _grant("~", "models", "hget hexists hsetnx"),
         _grant("~", "shadows", "hget hset hlen hexists expire"),
         _grant("~", "workers", "hset hdel hgetall"),
@@ -90,7 +90,7 @@ WORKER = Role(
 )
 WRITER = Role(
     scripts=(
-        *("lease", "commit", "adopt", "mark_run", "finish"),
+        *("lease", "commit", "adopt", "refuse", "mark_run", "finish"),
         *("settle", "note_dead", "unbury"),
     ),
     script_keys=(

@@ -8,7 +8,7 @@ released only by the writer that holds the lease. Two brokers keep the promises:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -153,6 +153,8 @@ class WorkerState:
 class ShardState:
     """Counts of one shard: entries waiting, entries in workers' hands, results not yet on disk.
 
+    ``held_bytes``: by priority, without ``refused_bytes`` of runs that the writer refuses.
+
     ``buried``: entries that belong to no run and wait for the writer. ``drained_at``: since when an
     operator holds back all producers.
     """
@@ -163,6 +165,7 @@ class ShardState:
     results: int = 0
     buried: int = 0
     held_bytes: Mapping[str, int] = field(default_factory=dict)
+    refused_bytes: int = 0
     writer: str = ""
     writer_alive: bool = False
     drained_at: float | None = None
@@ -280,8 +283,13 @@ class WriterBroker(Protocol):
     def yield_lease(self, lease: Lease) -> None:
         """Give the lease back."""
 
-    def results(self, lease: Lease, after: str, *, block_s: float) -> list[ResultEntry]:
-        """Results behind entry ``after`` ("0" for the first), oldest first."""
+    def results(
+        self, lease: Lease, after: str, *, block_s: float, bare: Collection[str] = ()
+    ) -> list[ResultEntry]:
+        """Results behind entry ``after`` ("0" for the first), oldest first.
+
+        Those of the runs ``bare`` come without any bytes, but for requeued frames.
+        """
 
     def model(self, lease: Lease, sha256: str) -> bytes | None:
         """The record of a published model."""
@@ -292,7 +300,10 @@ class WriterBroker(Protocol):
         """Tell the broker where a run lies and how many frames are on disk already."""
 
     def refuse(self, lease: Lease, run: str, reason: str) -> None:
-        """Tell the producers of a run why this writer will not take it."""
+        """Tell the producers of a run why this writer will not take it.
+
+        What it holds is counted apart, and fills no priority but beyond four high-water marks.
+        """
 
     def commit(
         self, lease: Lease, run: str, watermark: int, entries: Sequence[ResultEntry]
@@ -385,6 +396,12 @@ class OperatorBroker(Protocol):
 
     def resume(self, run: str) -> bool:
         """End a pause; whether there was one."""
+
+    def discard(self, run: str) -> int:
+        """Forget a run that the writer refuses, with what it holds; how many bytes those were.
+
+        RunRefused for a run that is not known, or that the writer takes.
+        """
 
 
 class Broker(ProducerBroker, WorkerBroker, WriterBroker, ViewerBroker, OperatorBroker, Protocol):

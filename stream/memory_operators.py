@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from stream.memory_views import MemoryViews
 from stream.messages import check_run_name
-from stream.refusals import refuse_crowd, refuse_to_pause, refuse_while_draining
+from stream.refusals import refuse_crowd, refuse_to_discard, refuse_to_pause, refuse_while_draining
 
 
 class MemoryOperators(MemoryViews):
@@ -48,3 +48,13 @@ class MemoryOperators(MemoryViews):
             return False
         self._update(run, paused_at=None)
         return True
+
+    def discard(self, run: str) -> int:
+        """See OperatorBroker."""
+        state = self.run(check_run_name(run))
+        if state is None or not state.refusal:
+            refuse_to_discard(run, known=state is not None)
+        shard = self._shard_of(run)
+        shard.refused -= state.held_bytes
+        del shard.runs[run]
+        return state.held_bytes

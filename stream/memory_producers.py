@@ -9,6 +9,7 @@ from stream.messages import RunSpec, check_run_name
 from stream.refusals import (
     check_priority,
     refuse_by_writer,
+    refuse_crowded,
     refuse_existing,
     refuse_fenced,
     refuse_full,
@@ -36,13 +37,13 @@ class MemoryProducers(MemoryViews):
         state.spec.require_same(run, spec)
         if state.next_index and not resume and state.run_id != run_id:
             refuse_existing(run, state.next_index)
+        self._refuse(run, "")
         self._update(
             run,
             epoch=max(state.epoch + 1, int(1000 * self._clock())),
             sealed=None,
             interrupted=False,
             finished=False,
-            refusal="",
             resumed=state.resumed or resume,
         )
         state = shard.runs[run]
@@ -78,11 +79,11 @@ class MemoryProducers(MemoryViews):
         if state.paused_at is not None:
             refuse_paused(opened.run)
         mark, size = self.settings.high_water_bytes, len(payload)
-        shared = shard.held[opened.priority]
-        if (state.held_bytes and state.held_bytes + size > mark) or (
-            shared and shared + size > 4 * mark
-        ):
+        shared = shard.held[opened.priority] + max(0, shard.refused - 4 * mark)
+        if state.held_bytes and state.held_bytes + size > mark:
             refuse_full(opened.run, state.held_bytes)
+        if shared and shared + size > 4 * mark:
+            refuse_crowded(opened.run, shared)
         self._enter(opened.priority, opened.run, first, n_frames, payload)
         self._hold(opened.run, size)
         self._update(opened.run, next_index=first + n_frames)

@@ -63,6 +63,7 @@ class MemoryViews:
                 results=len(s.results),
                 buried=len(s.buried),
                 held_bytes=dict(s.held),
+                refused_bytes=s.refused,
                 writer=s.owner,
                 writer_alive=bool(s.owner) and s.until > self._clock(),
                 drained_at=s.drained_at,
@@ -114,4 +115,14 @@ class MemoryViews:
         shard = self._shard_of(run)
         state = shard.runs[run]
         self._update(run, held_bytes=state.held_bytes + size)
-        shard.held[state.spec.priority] += size
+        if state.refusal:
+            shard.refused += size
+        else:
+            shard.held[state.spec.priority] += size
+
+    def _refuse(self, run: str, reason: str) -> None:
+        """Set the refusal, or with an empty reason end it; the run's bytes change their class."""
+        held = self._shard_of(run).runs[run].held_bytes
+        self._hold(run, -held)
+        self._update(run, refusal=reason)
+        self._hold(run, held)

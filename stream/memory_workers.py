@@ -113,6 +113,8 @@ class MemoryWorkers(MemoryViews):
         if first.again:
             shard.held["bulk"] += grown
             return True
+        if first.run not in shard.runs:
+            return True
         self._hold(first.run, grown)
         self._update(first.run, dead=shard.runs[first.run].dead + c.n_dead)
         return True

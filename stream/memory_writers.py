@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 
 from stream.broker import NOTICES, Lease, ResultEntry, RunState
 from stream.memory_shard import Shard
@@ -36,10 +37,16 @@ class MemoryWriters(MemoryViews):
             raise Fenced(f"shard {lease.shard} has another writer now; {lease.owner} must stop")
         return shard
 
-    def results(self, lease: Lease, after: str, *, block_s: float) -> list[ResultEntry]:
+    def results(
+        self, lease: Lease, after: str, *, block_s: float, bare: Collection[str] = ()
+    ) -> list[ResultEntry]:
         """See WriterBroker."""
         del block_s
-        return [r for i, r in self._shards[lease.shard].results.items() if i > int(after)]
+        found = [r for i, r in self._shards[lease.shard].results.items() if i > int(after)]
+        return [
+            replace(r, payload=b"", frames=(), letters=()) if r.run in bare and not r.again else r
+            for r in found
+        ]
 
     def model(self, lease: Lease, sha256: str) -> bytes | None:
         """See WriterBroker."""
@@ -52,6 +59,7 @@ class MemoryWriters(MemoryViews):
         state = self._leased(lease).runs.get(run)
         if state is None:
             raise Stop(f"shard {lease.shard}: run {run!r} is not known")
+        self._refuse(run, "")
         self._update(
             run,
             next_index=max(n_frames, state.next_index),
@@ -59,13 +67,12 @@ class MemoryWriters(MemoryViews):
             run_id=run_id,
             file=file,
             host=host,
-            refusal="",
         )
 
     def refuse(self, lease: Lease, run: str, reason: str) -> None:
         """See WriterBroker."""
-        self._leased(lease)
-        self._update(run, refusal=reason)
+        if run in self._leased(lease).runs:
+            self._refuse(run, reason)
 
     def commit(
         self, lease: Lease, run: str, watermark: int, entries: Sequence[ResultEntry]
@@ -73,7 +80,7 @@ class MemoryWriters(MemoryViews):
         """See WriterBroker."""
         shard = self._leased(lease)
         for entry in entries:
-            if shard.results.pop(int(entry.id), None) is not None:
+            if shard.results.pop(int(entry.id), None) is not None and run in shard.runs:
                 self._hold(run, -entry.held_bytes)
         if run in shard.runs:
             self._update(run, watermark=max(watermark, shard.runs[run].watermark))

@@ -20,6 +20,7 @@ from stream.messages import MAX_BLOCK_FRAMES, RunSpec, check_run_name
 from stream.refusals import (
     check_priority,
     refuse_by_writer,
+    refuse_crowded,
     refuse_existing,
     refuse_fenced,
     refuse_full,
@@ -65,6 +66,8 @@ def check_answer(run: str, answer: Any) -> None:
         refuse_while_draining()
     if kind == "paused":
         refuse_paused(run)
+    if kind == "crowded":
+        refuse_crowded(run, int(detail))
     if kind == "fenced":
         refuse_fenced(run)
     if kind == "unknown":

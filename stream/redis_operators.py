@@ -6,7 +6,7 @@ from stream.messages import check_run_name
 from stream.redis_answers import check_answer
 from stream.redis_connection import Call
 from stream.redis_views import AHEAD_S, EVERY_RUN, RedisViews
-from stream.refusals import refuse_crowd, refuse_to_pause
+from stream.refusals import refuse_crowd, refuse_to_discard, refuse_to_pause
 
 
 class RedisOperators(RedisViews):
@@ -34,6 +34,14 @@ class RedisOperators(RedisViews):
     def admit(self) -> bool:
         """See OperatorBroker."""
         return any(self._server.calls("gate", self._all_gates("open")))
+
+    def discard(self, run: str) -> int:
+        """See OperatorBroker."""
+        keys = self._keys_of(check_run_name(run), "runs", "open", "bytes", "gates")
+        answer = self._server.call("discard", keys, run)
+        if answer[0] != b"ok":
+            refuse_to_discard(run, known=answer[0] == b"wanted")
+        return int(answer[1])
 
     def _all_gates(self, verb: str) -> list[Call]:
         return [([self._key(k, "gates")], (EVERY_RUN, verb)) for k in range(self.settings.shards)]

@@ -20,7 +20,7 @@ class RedisProducers(RedisViews):
         check_priority(spec.priority)
         answer = self._server.call(
             "open_run",
-            self._keys_of(run, "runs", "open"),
+            self._keys_of(run, "runs", "open", "bytes"),
             run,
             msgspec.msgpack.encode(spec),
             run_id,

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from stream.broker import NOTICES, Lease, ResultEntry, RunState
 from stream.redis_answers import check_lease, text, with_values
 from stream.redis_views import RedisViews
 from stream.scripts import load_missing
-from stream.server_connections import Word
 from xas.errors import Fenced
 
 RESULT_BYTES = 2**24  # of one read by the writer, but always one entry
@@ -44,13 +43,21 @@ class RedisWriters(RedisViews):
         load_missing(self._server)  # also for those who may not, after a restart of the server
         return answer
 
-    def results(self, lease: Lease, after: str, *, block_s: float) -> list[ResultEntry]:
+    def results(
+        self, lease: Lease, after: str, *, block_s: float, bare: Collection[str] = ()
+    ) -> list[ResultEntry]:
         """See WriterBroker."""
         found = self._results(lease.shard, after, block_s)
-        while len(found) > 1 and sum(r.held_bytes for r in found) > RESULT_BYTES:
+        keys = [() if r.run in bare and not r.again else r.keys for r in found]
+        sizes = [r.held_bytes if k else 0 for r, k in zip(found, keys, strict=True)]
+        while len(found) > 1 and sum(sizes[: len(found)]) > RESULT_BYTES:
             del found[-(len(found) // 2) :]
-        values = iter(self._values([key for r in found for key in r.keys]))
-        return [with_values(r, [next(values) for _ in r.keys]) for r in found]
+        del keys[len(found) :]
+        values = iter(self._values([key for k in keys for key in k]))
+        return [
+            with_values(r, [next(values) for _ in k]) if k else r
+            for r, k in zip(found, keys, strict=True)
+        ]
 
     def model(self, lease: Lease, sha256: str) -> bytes | None:
         """See WriterBroker."""
@@ -60,11 +67,16 @@ class RedisWriters(RedisViews):
         self, lease: Lease, run: str, *, n_frames: int, run_id: str, file: str, host: str
     ) -> None:
         """See WriterBroker."""
-        self._as_writer("adopt", lease, run, n_frames, run_id, file, host)
+        words = (lease.epoch, n_frames, run_id, file, host)
+        check_lease(lease, self._server.call("adopt", self._run_keys(lease, run), *words))
 
     def refuse(self, lease: Lease, run: str, reason: str) -> None:
         """See WriterBroker."""
-        self._as_writer("mark_run", lease, run, "refusal", reason)
+        words = (lease.epoch, reason)
+        check_lease(lease, self._server.call("refuse", self._run_keys(lease, run), *words))
+
+    def _run_keys(self, lease: Lease, run: str) -> list[str]:
+        return [self._key(lease.shard, "writer"), *self._keys_of(run, "bytes")]
 
     def finish(self, lease: Lease, run: str) -> bool:
         """See WriterBroker."""
@@ -97,7 +109,8 @@ class RedisWriters(RedisViews):
 
     def count_dead(self, lease: Lease, run: str, n: int) -> None:
         """See WriterBroker."""
-        self._as_writer("mark_run", lease, run, "dead", n)
+        keys = self._run_keys(lease, run)[:2]
+        check_lease(lease, self._server.call("mark_run", keys, lease.epoch, "dead", n))
 
     def note_dead(self, lease: Lease, notices: Sequence[bytes]) -> None:
         """See WriterBroker."""
@@ -113,7 +126,3 @@ class RedisWriters(RedisViews):
         """See WriterBroker."""
         keys = [self._key(lease.shard, name) for name in ("writer", "buried", "bytes")]
         check_lease(lease, self._server.call("unbury", keys, lease.epoch, *ids))
-
-    def _as_writer(self, script: str, lease: Lease, run: str, *args: Word) -> None:
-        keys = [self._key(lease.shard, "writer"), *self._keys_of(run)]
-        check_lease(lease, self._server.call(script, keys, lease.epoch, *args))

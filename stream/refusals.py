@@ -22,6 +22,14 @@ def refuse_full(run: str, held_bytes: int) -> NoReturn:
     )
 
 
+def refuse_crowded(run: str, held_bytes: int) -> NoReturn:
+    """Backpressure where all runs of a priority together hold too much."""
+    raise Backpressure(
+        f"run {run!r} waits: the runs of its priority have {held_bytes} bytes accepted and not yet "
+        "on disk: the workers or the writer are behind, or runs are refused (edgestream status)"
+    )
+
+
 def refuse_while_draining() -> NoReturn:
     """HeldBack until an operator ends the drain."""
     raise HeldBack(
@@ -41,6 +49,13 @@ def refuse_to_pause(run: str, state: RunState | None) -> None:
         raise RunRefused(f"run {run!r} is not known here: edgestream status lists the runs")
     if state.sealed is not None:
         raise RunRefused(f"run {run!r} is complete with {state.sealed} frames: nothing to pause")
+
+
+def refuse_to_discard(run: str, *, known: bool) -> NoReturn:
+    """RunRefused where there is nothing that has to go."""
+    if not known:
+        raise RunRefused(f"run {run!r} is not known here: edgestream status lists the runs")
+    raise RunRefused(f"run {run!r} is not refused by its writer: only such a run is discarded")
 
 
 def refuse_crowd(held_bytes: int) -> NoReturn:

@@ -134,11 +134,14 @@ class Writer:
     def _gather(self) -> int:
         """Take in hand what waits, or as much as one commit takes; how many results."""
         n = size = 0
-        while entries := self._broker.results(self._lease, self._after, block_s=0.0):
+        while entries := self._broker.results(
+            self._lease, self._after, block_s=0.0, bare=self._refused.keys()
+        ):
             self._after = entries[-1].id
             for entry in entries:
-                self._offer(entry)
-                size += entry.held_bytes
+                if entry.run not in self._refused or entry.again:
+                    self._offer(entry)
+                    size += entry.held_bytes
             n += len(entries)
             if size >= BYTES_AT_ONCE:
                 self._next_commit = 0.0
@@ -158,7 +161,7 @@ class Writer:
         run = self._runs.get(entry.run)
         if run is not None:
             run.offer(entry)
-        elif entry.run not in self._refused:
+        elif entry.run not in self._refused:  # by this look
             # of a finished run: the rows are on disk, this is what a server made do twice
             self._broker.commit(self._lease, entry.run, 0, [entry])
 
@@ -228,7 +231,12 @@ class Writer:
     def _look(self) -> None:
         """Take on the runs that are new here, and follow what happens to the others."""
         self._keep_strangers()
-        for state in self._broker.open_runs(self._lease):
+        states = self._broker.open_runs(self._lease)
+        if gone := self._refused.keys() - {state.run for state in states}:
+            for run in gone:  # discarded: what was left lying is let go now
+                del self._refused[run]
+            self._after = "0"
+        for state in states:
             known = self._runs.get(state.run)
             if known is not None and known.goes_on_with(state):
                 known.state = state

@@ -1,9 +1,13 @@
 #!lua flags=allow-oom
--- KEYS: writer, run   ARGV: epoch, n_frames, run_id, file, host
+-- KEYS: writer, run, bytes   ARGV: epoch, n_frames, run_id, file, host
 -- The file is the truth: a server that forgot learns from it what is on disk already.
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return {'fenced'} end
-local f = redis.call('HMGET', KEYS[2], 'next', 'watermark')
+local f = redis.call('HMGET', KEYS[2], 'next', 'watermark', 'refusal', 'bytes', 'priority')
 if not f[1] then return {'unknown'} end
+if (f[3] or '') ~= '' then  -- see refuse
+  redis.call('HINCRBY', KEYS[3], 'refused', string.format('%d', -tonumber(f[4])))
+  redis.call('HINCRBY', KEYS[3], f[5], f[4])
+end
 local n = tonumber(ARGV[2])
 redis.call('HSET', KEYS[2], 'next', string.format('%d', math.max(n, tonumber(f[1]) or 0)),
   'watermark', string.format('%d', math.max(n, tonumber(f[2]) or 0)),

@@ -43,10 +43,10 @@ if again then  -- counts for the bulk, not for a run that may be forgotten
   redis.pcall('HINCRBY', KEYS[4], 'bulk', grown)
   return 1
 end
-local priority = redis.call('HGET', KEYS[3], 'priority')
-if priority ~= 'live' and priority ~= 'bulk' then return 1 end
+local f = redis.call('HMGET', KEYS[3], 'priority', 'refusal')
+if f[1] ~= 'live' and f[1] ~= 'bulk' then return 1 end
 -- what a producer put into its record by hand must not stop us here, half way: pcall
 redis.pcall('HINCRBY', KEYS[3], 'bytes', grown)
 if ARGV[8] ~= '0' then redis.pcall('HINCRBY', KEYS[3], 'dead', ARGV[8]) end
-redis.pcall('HINCRBY', KEYS[4], priority, grown)
+redis.pcall('HINCRBY', KEYS[4], (f[2] or '') == '' and f[1] or 'refused', grown)
 return 1

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- KEYS: run, runs, open   ARGV: name, spec, run_id, resume (0|1), priority
+-- KEYS: run, runs, open, bytes   ARGV: name, spec, run_id, resume (0|1), priority
 -- A refusal is forgotten here: the writer looks again at whatever is opened again.
 local known = redis.call('EXISTS', KEYS[1]) == 1
 local now = redis.call('TIME')
@@ -15,6 +15,11 @@ else
     'priority', ARGV[5], 'watermark', 0, 'bytes', 0, 'dropped', 0, 'dead', 0,
     'opened_at', now_s, 'file', '', 'host', '')
   redis.call('SADD', KEYS[2], ARGV[1])
+end
+local f = redis.call('HMGET', KEYS[1], 'refusal', 'bytes')
+if f[1] and f[1] ~= '' then  -- see refuse
+  redis.call('HINCRBY', KEYS[4], 'refused', string.format('%d', -tonumber(f[2])))
+  redis.call('HINCRBY', KEYS[4], ARGV[5], f[2])
 end
 -- an epoch of a server that forgot must not come back: the clock is a floor for the counter
 local epoch = tonumber(redis.call('HGET', KEYS[1], 'epoch')) + 1

@@ -19,10 +19,13 @@ if shut[1] then return refuse('draining') end
 if shut[2] then return refuse('paused') end
 if redis.call('EXISTS', KEYS[4]) == 0 then return {'lost'} end
 local size, mark, held = redis.call('STRLEN', KEYS[4]), tonumber(ARGV[4]), tonumber(f[4])
-local class = tonumber(redis.call('HGET', KEYS[3], ARGV[6]) or '0')
+local b = redis.call('HMGET', KEYS[3], ARGV[6], 'refused')
+-- what refused runs hold is nobody else's business, but the server's memory is
+local class = tonumber(b[1] or '0') + math.max(0, tonumber(b[2] or '0') - 4 * mark)
 -- a block larger than the mark passes when the run holds nothing: it would never pass otherwise
-if (held > 0 and held + size > mark) or (class > 0 and class + size > 4 * mark) then
-  return refuse('full', f[4])
+if held > 0 and held + size > mark then return refuse('full', f[4]) end
+if class > 0 and class + size > 4 * mark then
+  return refuse('crowded', string.format('%d', class))
 end
 redis.call('PERSIST', KEYS[4])
 redis.call('XADD', KEYS[2], '*', 'r', ARGV[5], 'i', ARGV[2], 'n', ARGV[3], 'k', KEYS[4])

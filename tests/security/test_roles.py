@@ -133,6 +133,8 @@ PRODUCER_MUST_NOT = [
     ("XADD", "{es:0}:buried", "*", "b", "x"),
     ("HSET", "{es:0}:models", "a", "b"),
     ("HSET", "{es:0}:writer", "epoch", 1),
+    ("HSET", "{es:0}:gates", "*", 1),
+    ("HDEL", "{es:0}:gates", "*"),
     ("SET", "elsewhere", 1),
     ("RENAME", "{es:0}:f:x", "{es:0}:f:y"),
 ]
@@ -254,7 +256,7 @@ def may_call(server: RedisConnection, sha: str) -> bool:
 
 def test_every_script_belongs_to_a_role() -> None:
     named = {name for role in ROLES.values() for name in role.scripts if name != "*"}
-    operators_alone = {"requeue"}
+    operators_alone = {"requeue", "gate", "discard"}
     assert named | operators_alone == set(scripts())
 
 
