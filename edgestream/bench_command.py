@@ -25,8 +25,8 @@ def bench(
     sections: Annotated[
         list[str] | None,
         typer.Argument(
-            help="start, kernel, neighbours, predict, reading, pipeline, latency, scaling, growth. "
-            "Default: all.",
+            help="start, kernel, neighbours, predict, reading, pipeline, latency, fairness, "
+            "scaling, growth. Default: all.",
             show_default=False,
         ),
     ] = None,

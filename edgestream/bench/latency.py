@@ -45,7 +45,7 @@ def measure_latency(request: Request) -> Section:
         figures["latency_capacity_frames_per_s"] = Figure.of([capacity])
         for name, load in LOADS.items():
             request.tell(f"latency, {name.replace('_', ' ')} load")
-            sent = _send(stand, f"load-{name}", request, frames, load * capacity)
+            sent = send_on_schedule(stand, f"load-{name}", request, frames, load * capacity)
             for what, late in sent.items():
                 figures |= _percentiles(f"latency_{what}", name, late)
     words = f"single frames of {film.name}, live, open loop, {request.latency_s:g} s a load"
@@ -78,7 +78,7 @@ def _capacity(stand: Stand, request: Request, frames: list[StructureBatch]) -> f
     return n / (max(at for _, _, at in marks) - started)
 
 
-def _send(
+def send_on_schedule(
     stand: Stand, run: str, request: Request, frames: list[StructureBatch], rate: float
 ) -> dict[str, NDArray[np.float64]]:
     """Latencies in seconds, by what was waited for; (n_frames,) in the order of the frames."""

@@ -20,6 +20,7 @@ from edgestream.bench.request import Request, Section
 from edgestream.bench.sampling import Figure, cpu_seconds
 from edgestream.bench.stand import Stand
 from edgestream.bench.structures import Movie, movie
+from stream.settings import Settings
 from stream.supervisor import cores
 from xas.structure import StructureBatch
 
@@ -143,11 +144,13 @@ def n_workers(request: Request) -> int:
 
 
 @contextmanager
-def stand_at_work(request: Request, frames: StructureBatch) -> Iterator[Stand]:
+def stand_at_work(
+    request: Request, frames: StructureBatch, settings: Settings | None = None
+) -> Iterator[Stand]:
     """A service with a writer, whose parts have all worked already."""
     with (
         tempfile.TemporaryDirectory(dir=request.folder, prefix="edgestream-bench-") as out,
-        Stand(Path(out), models=request.models) as stand,
+        Stand(Path(out), settings, models=request.models) as stand,
     ):
         stand.start_writer()
         stand.start_workers(n_workers(request))

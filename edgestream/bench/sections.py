@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 
+from edgestream.bench.fairness import measure_fairness
 from edgestream.bench.growth import measure_growth
 from edgestream.bench.kernel import measure_kernel, measure_neighbours
 from edgestream.bench.latency import measure_latency
@@ -25,6 +26,7 @@ SECTIONS: Mapping[str, Callable[[Request], Section]] = {
     "reading": measure_reading,
     "pipeline": measure_pipeline,
     "latency": measure_latency,
+    "fairness": measure_fairness,
     "scaling": measure_scaling,
     "growth": measure_growth,
 }
