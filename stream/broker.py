@@ -51,6 +51,11 @@ class Entry:
     again: bool = False
     key: str = ""
 
+    @property
+    def priority(self) -> str:
+        """That of its run; of requeued frames, bulk."""
+        return self.stream.rpartition(":")[2]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:
@@ -218,6 +223,9 @@ class WorkerBroker(Protocol):
         self, consumer: str, *, block_s: float, enough_bytes: int = ENOUGH_BYTES
     ) -> list[Entry]:
         """New entries, live before bulk, until they are enough; waits only while there are none."""
+
+    def read_live(self, consumer: str, *, enough_bytes: int = ENOUGH_BYTES) -> list[Entry]:
+        """New live entries, at once, while a worker has bulk in hand; often there are none."""
 
     def pending(self, consumer: str) -> list[Entry]:
         """Entries that were delivered to this consumer and may never have reached it."""

@@ -20,7 +20,6 @@ from stream.service import Patience
 from stream.settings import Settings
 from stream.spool import Spool, SpooledBlock, SpoolRecord
 from xas.errors import Backpressure, Fenced, HeldBack, Retry, RunForgotten, RunRefused
-from xas.structure import Sites
 
 LOOK_S = 1.0  # between looks at the watermark
 PAUSE_S = 0.02  # between attempts where somebody waits for them
@@ -356,23 +355,4 @@ class Forwarder:
 def _recut(block: SpooledBlock) -> bytes:
     """The part of a block that is meant, as a block of its own."""
     whole = decode(block.payload, FrameBlock)
-    part = slice(block.start - block.first, block.end - block.first)
-    sites = whole.sites()
-    return encode(
-        FrameBlock.of(
-            whole.structures()[part],
-            run=whole.run,
-            first=block.start,
-            model=whole.model,
-            absorber=whole.absorber,
-            t_pushed=whole.t_pushed,
-            times=None if whole.times is None else whole.frame_times()[part],
-            sites=None if sites is None else sites_of(sites, part),
-        )
-    )
-
-
-def sites_of(sites: Sites, part: slice) -> Sites:
-    """The absorbers of a part of the frames, counted within it."""
-    own = (sites.structure >= part.start) & (sites.structure < part.stop)
-    return Sites(sites.structure[own] - part.start, sites.atom[own])
+    return encode(whole.part(block.start - block.first, block.end - block.first))

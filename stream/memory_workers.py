@@ -29,17 +29,23 @@ class MemoryWorkers(MemoryViews):
     ) -> list[Entry]:
         """See WorkerBroker."""
         del block_s
-        for priority in PRIORITIES:
-            taken: list[Entry] = []
-            for stream in (shard.frames[priority] for shard in self._shards):
-                for i in stream.unread():
-                    if sum(len(e.payload) for e in taken) >= enough_bytes:
-                        return taken
-                    stream.deliveries[i] = Delivery(consumer, self._clock())
-                    taken.append(stream.entries[i])
-            if taken:
-                return taken
-        return []
+        return self.read_live(consumer, enough_bytes=enough_bytes) or self._read_some(
+            consumer, "bulk", enough_bytes
+        )
+
+    def read_live(self, consumer: str, *, enough_bytes: int = ENOUGH_BYTES) -> list[Entry]:
+        """See WorkerBroker."""
+        return self._read_some(consumer, "live", enough_bytes)
+
+    def _read_some(self, consumer: str, priority: str, enough_bytes: int) -> list[Entry]:
+        taken: list[Entry] = []
+        for stream in (shard.frames[priority] for shard in self._shards):
+            for i in stream.unread():
+                if sum(len(e.payload) for e in taken) >= enough_bytes:
+                    return taken
+                stream.deliveries[i] = Delivery(consumer, self._clock())
+                taken.append(stream.entries[i])
+        return taken
 
     def _streams(self) -> list[Stream]:
         return [shard.frames[p] for p in PRIORITIES for shard in self._shards]

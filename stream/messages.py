@@ -141,18 +141,22 @@ class FrameBlock(msgspec.Struct, frozen=True, kw_only=True):
 
     def cut(self, offset: int) -> FrameBlock:
         """One frame of the block as a block of its own."""
+        return self.part(offset, offset + 1)
+
+    def part(self, start: int, end: int) -> FrameBlock:
+        """Frames start .. end of the block as a block of their own."""
         sites = self.sites()
         if sites is not None:
-            own = sites.structure == offset
-            sites = Sites(sites.structure[own] - offset, sites.atom[own])
+            own = (sites.structure >= start) & (sites.structure < end)
+            sites = Sites(sites.structure[own] - start, sites.atom[own])
         return FrameBlock.of(
-            self.structures()[offset : offset + 1],
+            self.structures()[start:end],
             run=self.run,
-            first=self.first + offset,
+            first=self.first + start,
             model=self.model,
             absorber=self.absorber,
             t_pushed=self.t_pushed,
-            times=self.frame_times()[offset : offset + 1],
+            times=None if self.times is None else self.frame_times()[start:end],
             sites=sites,
         )
 

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from stream.broker import Opened, ProducerBroker
 from stream.codec import encode
-from stream.forwarding import Forwarder, Policy, sites_of
+from stream.forwarding import Forwarder, Policy
 from stream.messages import MAX_BLOCK_FRAMES, FrameBlock, RunSpec
 from stream.service import Patience, say
 from stream.settings import Settings
@@ -282,3 +282,9 @@ def _blocks(structures: StructureBatch, max_atoms: int) -> Iterator[slice]:
         end = max(first + 1, min(end, first + MAX_BLOCK_FRAMES, len(structures)))
         yield slice(first, end)
         first = end
+
+
+def sites_of(sites: Sites, part: slice) -> Sites:
+    """The absorbers of a part of the frames, counted within it."""
+    own = (sites.structure >= part.start) & (sites.structure < part.stop)
+    return Sites(sites.structure[own] - part.start, sites.atom[own])

@@ -52,22 +52,31 @@ class RedisWorkers(RedisViews):
         """See WorkerBroker."""
         self._reads_since_live += 1
         lives = self._reads_since_live < LIVE_READS
-        for priority in PRIORITIES:
-            n = min(max(1, enough_bytes // self._entry_bytes[priority]), MAX_ENTRIES)
-            if priority == "bulk" and lives:
-                # where live frames come, none waits behind more than one block of bulk
-                if block_s:
-                    break  # which is what waiting takes, in the same round trip
-                n = 1
-            entries = self._read_group(consumer, [priority], ">", n)
-            if entries:
-                if priority == "live":
-                    self._reads_since_live = 0
-                # the next read asks for as many of the same size as are enough
-                held = sum(len(e.payload) for e in entries)
-                self._entry_bytes[priority] = max(1, held // len(entries))
-                return entries
+        if entries := self.read_live(consumer, enough_bytes=enough_bytes):
+            return entries
+        # where live frames come, none waits behind more than one block of bulk
+        if lives and block_s:
+            return self._wait(consumer, block_s)  # which takes one, in the same round trip
+        if entries := self._read_some(consumer, "bulk", 0 if lives else enough_bytes):
+            return entries
         return self._wait(consumer, block_s) if block_s else []
+
+    def read_live(self, consumer: str, *, enough_bytes: int = ENOUGH_BYTES) -> list[Entry]:
+        """See WorkerBroker."""
+        entries = self._read_some(consumer, "live", enough_bytes)
+        if entries:
+            self._reads_since_live = 0
+        return entries
+
+    def _read_some(self, consumer: str, priority: str, enough_bytes: int) -> list[Entry]:
+        """New entries of one priority, which may be one; at once."""
+        n = min(max(1, enough_bytes // self._entry_bytes[priority]), MAX_ENTRIES)
+        entries = self._read_group(consumer, [priority], ">", n)
+        if entries:
+            # the next read asks for as many of the same size as are enough
+            held = sum(len(e.payload) for e in entries)
+            self._entry_bytes[priority] = max(1, held // len(entries))
+        return entries
 
     def _wait(self, consumer: str, block_s: float) -> list[Entry]:
         entries = self._read_group(consumer, PRIORITIES, ">", 1, block_s)

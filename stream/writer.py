@@ -11,13 +11,14 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 import msgspec
 
 from stream.amendments import Amendments
-from stream.broker import ResultEntry, RunState, WriterBroker
+from stream.broker import PRIORITIES, ResultEntry, RunState, WriterBroker
 from stream.dead_letters import RunLetters, keep_strangers
 from stream.messages import RunSpec
 from stream.result_file.leftovers import sweep_finished
@@ -166,21 +167,26 @@ class Writer:
             self._broker.commit(self._lease, entry.run, 0, [entry])
 
     def commit(self) -> None:
-        """Make durable and acknowledge whatever is contiguous; finish what is complete.
+        """Make durable and acknowledge whatever is contiguous, live runs first; then let the main
+        files follow, and finish what is complete.
 
         A run whose results do not fit its file is refused; the others go on.
         """
+        for run in sorted(self._runs.values(), key=_by_priority):
+            self._guarded(run, run.commit)
         for run in list(self._runs.values()):
-            try:
-                self._commit(run)
-            except Reject as error:
-                del self._runs[run.state.run]
-                self._refuse(run.state, str(error))
+            self._guarded(run, partial(self._follow, run))
         self._amendments.commit(self._lease, self._runs.keys())
         self._sweeping = [run for run in self._sweeping if not run.sweep()]
 
-    def _commit(self, run: RunWriter) -> None:
-        run.commit()
+    def _guarded(self, run: RunWriter, step: Callable[[], object]) -> None:
+        try:
+            step()
+        except Reject as error:
+            del self._runs[run.state.run]
+            self._refuse(run.state, str(error))
+
+    def _follow(self, run: RunWriter) -> None:
         run.refresh()
         if run.state.sealed is not None and run.on_disk >= run.state.sealed:
             self._finish(run)
@@ -324,6 +330,10 @@ class Writer:
             clock=self._clock,
             on_disk=on_disk,
         )
+
+
+def _by_priority(run: RunWriter) -> int:
+    return PRIORITIES.index(run.state.spec.priority)
 
 
 def keep_memory() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from types import MappingProxyType
@@ -48,9 +48,13 @@ class Job:
         """The same frames, for another reference."""
         return Job(entry=self.entry, block=msgspec.structs.replace(self.block, model=model))
 
+    def part(self, start: int, end: int) -> Job:
+        """Some of the frames."""
+        return Job(entry=self.entry, block=self.block.part(start, end))
+
     def frames(self) -> Iterator[Job]:
         """Each frame as a job of its own."""
-        return (Job(entry=self.entry, block=self.block.cut(i)) for i in range(self.block.n_frames))
+        return (self.part(i, i + 1) for i in range(self.block.n_frames))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,6 +87,19 @@ class Batch:
         jobs = list(self.jobs) if len(self.jobs) > 1 else list(self.jobs[0].frames())
         middle = len(jobs) // 2
         return self.of(jobs[:middle]), self.of(jobs[middle:])
+
+    def slices(self, max_atoms: int) -> list[Batch]:
+        """The same frames in order, cut into parts of about so many atoms, but whole frames."""
+        return [self.of(part) for part in _filled(self._cut(max_atoms), max_atoms)]
+
+    def _cut(self, max_atoms: int) -> Iterator[Job]:
+        for job in self.jobs:
+            n = job.block.n_frames
+            step = max(1, max_atoms * n // max(1, job.n_atoms))
+            if step >= n:
+                yield job
+            else:
+                yield from (job.part(i, min(i + step, n)) for i in range(0, n, step))
 
     def of(self, jobs: Sequence[Job]) -> Batch:
         """Some of the jobs."""
@@ -127,7 +144,7 @@ def batches(
     ]
 
 
-def _filled(jobs: Sequence[Job], max_atoms: int) -> Iterator[list[Job]]:
+def _filled(jobs: Iterable[Job], max_atoms: int) -> Iterator[list[Job]]:
     part: list[Job] = []
     atoms = 0
     for job in jobs:

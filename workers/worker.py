@@ -8,7 +8,6 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Sequence
-from functools import partial
 
 from stream.broker import Entry, UnpublishedModel, WorkerBroker, WorkerState
 from stream.codec import encode
@@ -31,6 +30,8 @@ BYTES_PER_ATOM = 13  # on the wire: one for the element, twelve for the position
 REPORT_INTERVAL_S = 2.0
 GATHER_S = 0.002
 FEW_FRAMES = 32  # with fewer, what a batch costs whatever is in it weighs more than its frames
+SLICE_ATOMS = 2048  # of bulk, a few milliseconds of work, between two looks for live frames
+LIVE_S = 10.0  # without a live frame, after which bulk is predicted in whole batches again
 FORGOTTEN_AFTER_S = 3600.0  # of silence, a worker that was killed is removed from the server
 
 
@@ -66,6 +67,8 @@ class Worker:
         self._frames = self._sites = self._failures = 0
         self._busy_s = 0.0
         self._in_hand = 0
+        self._live_at = -LIVE_S
+        self._held: list[Entry] = []  # bulk, and the live frames that are served meanwhile
 
     def run(self, stop: threading.Event) -> None:
         """Work until stopped; the batch in hand is finished, and the consumer removed."""
@@ -92,7 +95,9 @@ class Worker:
             self._let_gather()
             entries = self._take(0.0 if self._shadow.waits else block_s)
             self._in_hand = sum(e.n_frames for e in entries)
+            started = self._clock()
             self._work(entries)
+            self._busy_s += self._clock() - started
             if not entries:
                 self._shadow.step()
         except Retry:
@@ -126,13 +131,19 @@ class Worker:
                 self._next_claim = 0.0
                 return claimed
         # one read, greedy: who went on reading what arrives meanwhile would keep the first waiting
-        enough = self._settings.batch_atoms * BYTES_PER_ATOM
-        return self._broker.read(self.name, block_s=block_s, enough_bytes=enough)
+        return self._broker.read(self.name, block_s=block_s, enough_bytes=self._enough_bytes)
+
+    @property
+    def _enough_bytes(self) -> int:
+        return self._settings.batch_atoms * BYTES_PER_ATOM
 
     # -- predicting -------------------------------------------------------------------------------
 
     def _work(self, entries: Sequence[Entry]) -> None:
-        started = self._clock()
+        if any(e.priority == "live" for e in entries):
+            self._live_at = self._clock()
+        before = len(self._held)
+        self._held += entries
         try:
             for entry in (e for e in entries if not e.run):
                 self._bury(entry)
@@ -144,12 +155,13 @@ class Worker:
             references = self._references(first_time)
             known = [j for j in first_time if references[j.block.run, j.block.model]]
             for batch in batches(known, self._settings.batch_atoms, references):
-                self._finish(self._sound(batch), partial(self._beat, entries))
+                self._finish(self._sound(batch))
         except WorkerUnfit as error:
             self._broker.release(self.name, entries)
             self._report(str(error))
             raise
-        self._busy_s += self._clock() - started
+        finally:
+            del self._held[before:]
 
     def _decode(self, entry: Entry) -> Job | None:
         try:
@@ -198,27 +210,41 @@ class Worker:
             self._complete(Answer.each([[job]], outcome))
             return ""
 
-    def _finish(self, batch: Batch, beat: Callable[[], None]) -> None:
+    def _finish(self, batch: Batch) -> None:
         if not batch.jobs:
             return
         serving = self._serving(batch.model)
         self._publish_new(serving)
-        outcome = predict_batch(batch, serving, beat)
+        outcome = self._predict(batch, serving)
         self._complete(Answer.of_batch(batch, outcome), serving)
         self._shadow.offer(batch, serving, outcome)
+
+    def _predict(self, batch: Batch, serving: Serving) -> Outcome:
+        """The outcome of a batch; of bulk in slices, between which live frames are served.
+
+        A live frame would else wait for all that is in hand, many times as long as it takes itself.
+        """
+        live_lately = 0.0 <= self._clock() - self._live_at < LIVE_S
+        if not live_lately or batch.jobs[0].entry.priority == "live":
+            return predict_batch(batch, serving, self._beat)
+        parts = []
+        for part in batch.slices(SLICE_ATOMS):
+            parts.append(predict_batch(part, serving, self._beat))
+            self._work(self._broker.read_live(self.name, enough_bytes=self._enough_bytes))
+        return Outcome.join(parts)
 
     def _finish_alone(self, job: Job) -> None:
         reference = self._reference(job)
         if reference:
-            serving, beat = self._serving(reference), partial(self._beat, [job.entry])
-            outcome = predict_alone(job, self._isolation, serving, beat)
+            serving = self._serving(reference)
+            outcome = predict_alone(job, self._isolation, serving, self._beat)
             self._complete(Answer.each([[job]], outcome), serving)
 
-    def _beat(self, entries: Sequence[Entry]) -> None:
+    def _beat(self) -> None:
         interval_s = self._settings.claim_idle_s / 4
         if is_due(self._next_beat, self._clock(), interval_s):
             self._next_beat = self._clock() + interval_s
-            self._broker.heartbeat(self.name, entries)
+            self._broker.heartbeat(self.name, self._held)
 
     # -- giving back ------------------------------------------------------------------------------
 

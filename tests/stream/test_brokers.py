@@ -185,6 +185,20 @@ def test_live_frames_come_before_bulk(rig: Rig) -> None:
     assert [e.run for e in rig.take()] == ["live", "bulk", "bulk"]
 
 
+def test_a_worker_with_bulk_in_hand_is_given_live_frames_alone(rig: Rig) -> None:
+    bulk = rig.open_run("bulk", spec=RunSpec(model="tiny", priority="bulk"))
+    rig.push(bulk, 0)
+    assert rig.broker.read_live("w1") == []
+    live = rig.open_run("live")
+    for i in range(3):
+        rig.push(live, i)
+    taken = []
+    while more := rig.broker.read_live("w1"):
+        taken += more
+    assert [(e.first, e.priority) for e in taken] == [(i, "live") for i in range(3)]
+    assert [e.priority for e in rig.take()] == ["bulk"]
+
+
 def test_an_entry_goes_to_one_worker(rig: Rig) -> None:
     opened = rig.open_run()
     for i in range(5):

@@ -323,6 +323,26 @@ def test_a_refused_run_does_not_hold_up_the_others(broker: MemoryBroker, out: Pa
     assert_nothing_held(broker, "bad")
 
 
+def test_rows_of_live_runs_are_on_disk_before_those_of_bulk(
+    broker: MemoryBroker, out: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bulk = RunSpec(model="tiny", priority="bulk")
+    open_and_push(broker, [2], "a-backfill", spec=bulk)
+    open_and_push(broker, [2], "live")
+    work(broker)
+    work(broker)
+    order: list[str] = []
+    kept = MemoryBroker.commit
+
+    def commit(self: MemoryBroker, lease: Any, run: str, *args: Any) -> None:
+        order.append(run)
+        kept(self, lease, run, *args)
+
+    monkeypatch.setattr(MemoryBroker, "commit", commit)
+    run_writer(broker, out)
+    assert order == ["live", "a-backfill"]
+
+
 def test_results_that_do_not_fit_their_file_stop_only_their_run(
     broker: MemoryBroker, out: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
