@@ -15,7 +15,8 @@ local letters, again = ARGV[10 + n] == '1', ARGV[11 + n] == '1'
 if letters and redis.call('EXISTS', KEYS[5]) == 0 then return 'LOST' end
 local ids = {unpack(ARGV, 10, 9 + n)}
 if n > 1 then  -- all of them or none: those that are this consumer's are listed in their order
-  local mine = redis.call('XPENDING', KEYS[1], ARGV[1], ids[1], ids[n], 2 * n + 100, ARGV[2])
+  local mine = redis.pcall('XPENDING', KEYS[1], ARGV[1], ids[1], ids[n], 2 * n + 100, ARGV[2])
+  if mine.err then return refuse(0) end  -- a server that came back without the group
   local found = 0
   for _, item in ipairs(mine) do
     if item[1] == ids[found + 1] then found = found + 1 end

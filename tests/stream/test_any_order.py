@@ -24,8 +24,9 @@ from stream.broker import Completion, Entry, Lease, Opened, ResultEntry
 from stream.memory_broker import MemoryBroker
 from stream.messages import RunSpec
 from stream.redis_broker import RedisBroker
+from stream.redis_connection import RedisConnection
 from stream.settings import Settings
-from xas.errors import Backpressure, Fenced, RunRefused
+from xas.errors import Backpressure, Fenced, HeldBack, RunRefused
 
 RUNS = ("md", "bulk")
 SPECS = {"md": SPEC, "bulk": RunSpec(model="tiny", priority="bulk")}
@@ -54,6 +55,8 @@ class Delivery(RuleBasedStateMachine):
         self.waiting: dict[str, ResultEntry] = {}
         self.completions = self.writers = 0
         self.counted: dict[tuple[str, int], int] = {}
+        self.paused: set[str] = set()
+        self.drained = False
 
     def make_broker(self) -> Any:
         self.clock = Clock()
@@ -63,6 +66,11 @@ class Delivery(RuleBasedStateMachine):
 
     def wait(self) -> None:
         self.clock.sleep(11.0)
+
+    def empty_the_server(self) -> None:
+        ids = self.broker._ids
+        self.broker.__init__(self.broker.settings, self.clock)
+        self.broker._ids = ids  # as on a server, whose ids are times
 
     @initialize()
     def open_runs(self) -> None:
@@ -92,9 +100,15 @@ class Delivery(RuleBasedStateMachine):
         payload = ",".join(f"{run}{i}" for i in range(first, first + n)).encode()
         try:
             answer = self.broker.push(self.opened[run], first, n, payload)
+        except HeldBack:
+            assert first == expected, "only what would be accepted is held up"
+            assert self.is_held_back(run)
+            return
         except Backpressure:
             assert first == expected, "only what would be accepted is held up"
+            assert not self.is_held_back(run)
             return
+        assert first != expected or not self.is_held_back(run)
         self.accepted[run] = expected + n if first == expected else expected
         assert answer == self.accepted[run]
 
@@ -103,6 +117,51 @@ class Delivery(RuleBasedStateMachine):
     def seal(self, run: str) -> None:
         self.sealed[run] = self.broker.seal(self.opened[run], 0)
         assert self.sealed[run] == self.accepted[run]
+
+    # -- operators --------------------------------------------------------------------------------
+
+    def is_held_back(self, run: str) -> bool:
+        return self.drained or run in self.paused
+
+    @rule()
+    def drain(self) -> None:
+        self.broker.drain()
+        self.drained = True
+
+    @rule()
+    def admit(self) -> None:
+        assert self.broker.admit() == self.drained
+        self.drained = False
+
+    @rule(run=runs)
+    def pause(self, run: str) -> None:
+        if run in self.sealed:
+            with pytest.raises(RunRefused):
+                self.broker.pause(run)
+            return
+        self.broker.pause(run)
+        self.paused.add(run)
+
+    @rule(run=runs)
+    def resume(self, run: str) -> None:
+        assert self.broker.resume(run) == (run in self.paused)
+        self.paused.discard(run)
+
+    # -- the server -------------------------------------------------------------------------------
+
+    @precondition(lambda self: self.opened)
+    @rule()
+    def come_back_empty(self) -> None:
+        """Workers still hold what it gave them; its runs are opened again, and a writer adopts."""
+        self.wait()
+        self.empty_the_server()
+        self.sealed, self.paused, self.drained = {}, set(), False
+        self.lease = None
+        for run in RUNS:
+            self.opened[run] = self.broker.open_run(run, SPECS[run], run_id="me", resume=True)
+            self.accepted[run] = self.watermark(run)
+        self.counted = {}
+        self.start_a_writer()
 
     # -- workers ----------------------------------------------------------------------------------
 
@@ -192,6 +251,10 @@ class Delivery(RuleBasedStateMachine):
         self.writers += 1
         self.lease = self.broker.acquire(0, f"writer {self.writers}", above=0)
         self.after, self.waiting = "0", {}
+        for run in RUNS:
+            self.broker.adopt(
+                self.lease, run, n_frames=self.watermark(run), run_id="me", file="f", host="h"
+            )
         if before is not None:
             with pytest.raises(Fenced):
                 self.broker.commit(before, "md", 99, [])
@@ -292,6 +355,11 @@ def test_on_a_server_every_accepted_frame_ends_in_exactly_one_row(
 
         def wait(self) -> None:
             time.sleep(0.004)
+
+        def empty_the_server(self) -> None:
+            connection = RedisConnection(bundled_server.url)
+            connection.command("FLUSHALL")
+            connection.close()
 
     run_state_machine_as_test(
         OnAServer,

@@ -86,6 +86,19 @@ def test_a_full_server_can_be_emptied(small_rig: Rig) -> None:
     assert rig.push(opened, n, 1, b"x" * 2**20) == n + 1
 
 
+def test_a_server_that_came_back_empty_counts_no_completion(
+    redis_rig: Rig, bundled_server: EmbeddedServer
+) -> None:
+    opened = redis_rig.open_run()
+    for i in range(3):
+        redis_rig.push(opened, i)
+    entries = redis_rig.take()
+    emptied(bundled_server)
+    for together in (entries, entries[:1]):
+        done = Completion(entries=together, result=b"spectra")
+        assert redis_rig.broker.complete("w1", [done]) == [False]
+
+
 def test_nothing_is_left_of_what_was_refused_or_committed(
     redis_rig: Rig, server: RedisConnection
 ) -> None:

@@ -25,7 +25,7 @@ SLICE_ATOMS = 20
 
 
 class Interrupted(MemoryBroker):
-    """A live frame comes with the n-th look for one; remembers what was completed and kept alive."""
+    """A live frame comes with the n-th look for one; what was completed and kept alive."""
 
     looks, comes_with = 0, 0
     completed: tuple[str, ...] = ()
