@@ -13,12 +13,15 @@ from pathlib import Path
 
 from edgestream.ending import end_well
 from edgestream.settings_words import settings_from_options
+from stream.log import LOG_VARIABLE, speak_json
 
 
 def main() -> None:
     """Run one role until it is told to stop."""
     words = _parser().parse_args()
     roles = {"worker": work, "writer": write, "isolated": isolate, "jobs": jobs, "training": train}
+    if os.environ.get(LOG_VARIABLE) == "json":
+        speak_json(words.role)
     end_well(lambda: roles[words.role](words))
 
 
@@ -29,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--models")
     parser.add_argument("--name", default="worker")
+    parser.add_argument("--metrics-port")
     parser.add_argument("--out", type=Path, default=Path())
     return parser
 
@@ -42,6 +46,7 @@ def work(words: argparse.Namespace) -> None:
         device=words.device,
         models=words.models,
         name=words.name,
+        metrics=words.metrics_port,
         settings=settings_from_options(words.set),
         follow_parent=True,
     )
@@ -53,7 +58,14 @@ def write(words: argparse.Namespace) -> None:
 
     settings = settings_from_options(words.set)
     url = os.environ["EDGESTREAM_URL"]
-    run_writer(url, words.out, shard=0, settings=settings, follow_parent=True)
+    run_writer(
+        url,
+        words.out,
+        shard=0,
+        settings=settings,
+        follow_parent=True,
+        metrics=words.metrics_port,
+    )
 
 
 def isolate(words: argparse.Namespace) -> None:

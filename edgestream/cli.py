@@ -6,6 +6,7 @@ and one line an option: that is all that makes the file long.
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 from typing import Annotated
@@ -20,14 +21,17 @@ from edgestream.dlq_command import dlq_app
 from edgestream.drain_command import drain, pause, resume
 from edgestream.ending import end_well
 from edgestream.explain_command import explain
+from edgestream.exporter_command import exporter
 from edgestream.jobs_command import jobs_app
 from edgestream.label_command import label_app
+from edgestream.metrics_command import metrics
 from edgestream.model_commands import models_app
 from edgestream.options import (
     Absorber,
     AsJson,
     Device,
     Every,
+    MetricsPort,
     Model,
     Models,
     NoStructures,
@@ -37,6 +41,7 @@ from edgestream.options import (
     Resume,
     RunName,
     Sample,
+    ServiceMetricsPort,
     Set,
     SpoolDir,
     Timestep,
@@ -55,6 +60,7 @@ from edgestream.options import (
 from edgestream.replay_command import replay
 from edgestream.runs_command import runs_app
 from edgestream.trainer_command import trainer
+from stream.log import LOG_VARIABLE, speak_json
 from xas.errors import Reject
 
 app = typer.Typer(
@@ -80,6 +86,8 @@ app.command()(acl)
 app.command()(explain)
 for _command in (drain, pause, resume, discard):
     app.command()(_command)
+app.command()(exporter)
+app.command()(metrics)
 
 
 def say_version(wanted: bool) -> None:
@@ -101,17 +109,32 @@ def options(
     debug: Annotated[
         bool, typer.Option("--debug", help="Show where an error comes from, in any command.")
     ] = False,
+    log_json: Annotated[
+        bool,
+        typer.Option(
+            "--log-json",
+            help="Speak JSON on standard error, in any command ($EDGESTREAM_LOG=json).",
+        ),
+    ] = False,
 ) -> None:
     """See the app's help."""
-    del version, debug  # main() has looked for --debug, wherever it stands
+    del version, debug, log_json  # main() has looked for them, wherever they stand
 
 
 def main() -> None:
     """Run the command line."""
-    debug = "--debug" in sys.argv
-    if debug:
-        sys.argv.remove("--debug")
+    debug, log_json = (_taken(word) for word in ("--debug", "--log-json"))
+    if log_json or os.environ.get(LOG_VARIABLE) == "json":
+        speak_json(next((word for word in sys.argv[1:] if not word.startswith("-")), "edgestream"))
     end_well(lambda: app(standalone_mode=True), debug=debug)
+
+
+def _taken(word: str) -> bool:
+    """Whether a word stands anywhere on the command line, from which it is taken."""
+    found = word in sys.argv
+    if found:
+        sys.argv.remove(word)
+    return found
 
 
 @app.command()
@@ -140,6 +163,7 @@ def run(
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder for the server's data. Default: a temporary one.")
     ] = None,
+    metrics_port: ServiceMetricsPort = None,
     set_: Set = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -177,6 +201,7 @@ def run(
             server=redis_server,
             data_dir=data_dir,
             settings=settings_of(set_),
+            metrics=metrics_port,
         ),
         resume=resume,
         overwrite=overwrite,
@@ -219,6 +244,7 @@ def push(
     title: Title = "",
     sample: Sample = "",
     no_structures: NoStructures = False,
+    metrics_port: MetricsPort = None,
     set_: Set = None,
     as_json: AsJson = False,
     quiet: Quiet = False,
@@ -255,6 +281,7 @@ def push(
             spool=spool,
             progress=progress,
             stop=stop,
+            metrics=metrics_port,
         )
     if as_json:
         print_json(pushed)
@@ -272,6 +299,7 @@ def worker(
     device: Device = "cpu",
     models: Models = None,
     name: Annotated[str, typer.Option(help="Name in the status.")] = "worker",
+    metrics_port: MetricsPort = None,
     set_: Set = None,
 ) -> None:
     """Predict frames from a server until stopped; SIGTERM finishes the batch in hand.
@@ -285,6 +313,7 @@ def worker(
         device=device,
         models=models,
         name=name,
+        metrics=metrics_port,
         settings=settings_of(set_),
         follow_parent=False,
     )
@@ -295,6 +324,7 @@ def writer(
     out: Annotated[Path, typer.Option(help="Folder for the result files.")],
     redis_url: Url = None,
     shard: Annotated[int, typer.Option(help="Which shard of the service.")] = 0,
+    metrics_port: MetricsPort = None,
     set_: Set = None,
 ) -> None:
     """Write results from a server into files until stopped; only one writer a shard is let in.
@@ -308,6 +338,7 @@ def writer(
         server_url(redis_url),
         out,
         shard=shard,
+        metrics=metrics_port,
         settings=settings_of(set_),
         follow_parent=False,
     )
@@ -327,6 +358,7 @@ def serve(
     data_dir: Annotated[
         Path | None, typer.Option(help="Folder for the server's data. Default: OUT/.server.")
     ] = None,
+    metrics_port: ServiceMetricsPort = None,
     set_: Set = None,
 ) -> None:
     """Server, workers and writer on this machine until stopped. Push with another terminal.
@@ -353,6 +385,7 @@ def serve(
             data_dir=data_dir or out / ".server",
             port=port,
             settings=settings_of(set_),
+            metrics=metrics_port,
         )
     )
 

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 from edgestream.local import LocalService, ServiceOptions
 from edgestream.passwords import complete_url
 from edgestream.prediction import Absorbers, as_batch, open_run, read_absorbers
+from edgestream.recorders import recorder_of
 from stream.broker import RunState
 from stream.codec import encode
 from stream.following import Arrived, Follower
@@ -81,6 +82,7 @@ class EdgeStream:
 
     def __init__(self, service: LocalService) -> None:
         self._service = service
+        self._recorder = recorder_of("producer", None)
 
     @property
     def broker(self) -> RedisBroker:
@@ -130,6 +132,7 @@ class EdgeStream:
             policy=policy,
             deadline_s=deadline_s,
             spool=None if spool is None else Path(spool),
+            recorder=self._recorder,
         )
         return Run(producer, self.broker, self._service.watch, timestep_fs)
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from typing import NoReturn
 
+from stream.log import Words
+from stream.service import say
 from xas.errors import EdgestreamError, RightsMissing, ServerUnreachable
 
 
@@ -38,5 +39,5 @@ def fail(error: EdgestreamError) -> NoReturn:
             line.rstrip(".")
             + "; start one: edgestream serve --out DIR, or name one that runs: --redis-url URL"
         )
-    print(f"edgestream: {line}", file=sys.stderr)  # noqa: T201
+    say(Words(f"edgestream: {line}", level="error"))
     raise SystemExit(error.exit_code)

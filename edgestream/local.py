@@ -12,7 +12,9 @@ from typing import Self
 
 from edgestream.embedded import EmbeddedServer
 from edgestream.passwords import port_password
+from edgestream.recorders import next_address, serve_exporter
 from edgestream.settings_words import DEFAULTS, settings_as_options
+from stream.log import LOG_VARIABLE, speaks_json
 from stream.redis_broker import RedisBroker
 from stream.service import say
 from stream.settings import Settings
@@ -29,7 +31,8 @@ class ServiceOptions:
     """What to start. ``url`` None: a server of our own; ``workers`` None: as many as fit here.
 
     ``port`` 0: our own server is for this user's processes only. ``out`` None: no writer of ours.
-    On somebody else's server only what is missing is started.
+    On somebody else's server only what is missing is started. ``metrics``: the address of this
+    process's metrics; the writer has the port after it, the workers those that follow.
     """
 
     url: str | None = None
@@ -41,6 +44,7 @@ class ServiceOptions:
     data_dir: Path | None = None
     port: int = 0
     settings: Settings = DEFAULTS
+    metrics: str | None = None
 
 
 class LocalService:
@@ -88,6 +92,8 @@ class LocalService:
             self.url = self._server.url
         self._broker = RedisBroker(self.url, o.settings)
         self._broker.check_version()
+        if o.metrics is not None:
+            serve_exporter(self._broker, o.metrics)
         if o.url is not None and o.out is not None:
             self._wait_for_others()  # a service that is just starting has its parts soon
         if o.out is not None and not all(s.writer_alive for s in self._broker.shards()):
@@ -126,18 +132,21 @@ class LocalService:
 
     def start_writer(self, out: Path) -> None:
         """Start the writer of the one shard."""
-        self._add("writer", [*self._command("writer"), "--out", str(out)])
+        self._add("writer", [*self._command("writer"), "--out", str(out)], 1)
 
     def start_worker(self, number: int) -> None:
         """Start one more worker."""
         command = [*self._command("worker"), "--device", self.options.device]
         if self.options.models is not None:
             command += ["--models", str(self.options.models)]
-        self._add(f"worker {number}", [*command, "--name", f"w{number}"])
+        self._add(f"worker {number}", [*command, "--name", f"w{number}"], 2 + number)
 
-    def _add(self, name: str, command: list[str]) -> None:
+    def _add(self, name: str, command: list[str], ports_on: int) -> None:
+        if self.options.metrics is not None:
+            command += ["--metrics-port", next_address(self.options.metrics, ports_on)]
         # everybody on this machine can read a command line; an environment only its own user
-        self._supervisor.add(name, command, {URL_VARIABLE: self.url})
+        log = {LOG_VARIABLE: "json"} if speaks_json() else {}
+        self._supervisor.add(name, command, {URL_VARIABLE: self.url, **log})
 
     def _command(self, role: str) -> list[str]:
         command = [sys.executable, "-m", "edgestream.child", role]

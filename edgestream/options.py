@@ -27,6 +27,15 @@ URL_HELP = (
 )
 
 
+def metrics_address(words: str | None) -> str | None:
+    """``[HOST:]PORT`` as it was given; Reject where it is none."""
+    if words is not None:
+        found = re.fullmatch(r"(?:(?:[\w.-]+|\[[0-9a-fA-F:]+\]):)?(\d{1,5})", words)
+        if found is None or not 0 < int(found[1]) < 2**16:
+            raise Reject(f"--metrics-port {words!r}: it is PORT or HOST:PORT, e.g. 0.0.0.0:9400")
+    return words
+
+
 def check_device(device: str) -> str:
     """The device, where it can be one; whether it is there is known when a model is loaded."""
     if not re.fullmatch(r"cpu|cuda(:\d+)?", device):
@@ -95,6 +104,27 @@ NoStructures = Annotated[
     bool, typer.Option("--no-structures", help="Do not keep the structures in the result file.")
 ]
 Quiet = Annotated[bool, typer.Option("--quiet", "-q", help="No progress.")]
+
+
+MetricsPort = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics-port",
+        callback=metrics_address,
+        metavar="[HOST:]PORT",
+        help="Metrics for Prometheus, by default for this machine only.",
+    ),
+]
+ServiceMetricsPort = Annotated[
+    str | None,
+    typer.Option(
+        "--metrics-port",
+        callback=metrics_address,
+        metavar="[HOST:]PORT",
+        help="Metrics for Prometheus: of the service here, of the writer on the next port, of the "
+        "workers on those after it.",
+    ),
+]
 
 
 def server_url(url: str | None) -> str:

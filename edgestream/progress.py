@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
+from stream.log import speaks_json
+from stream.service import say
+
 PLAIN_INTERVAL_S = 5.0
 
 
@@ -26,7 +29,7 @@ def show_progress(what: str, *, quiet: bool = False) -> Iterator[Progress]:
     """A progress display on standard error for the time of the block."""
     if quiet:
         yield Silent()
-    elif sys.stderr.isatty():
+    elif sys.stderr.isatty() and not speaks_json():
         with _bar(what) as bar:
             yield bar
     else:
@@ -41,7 +44,7 @@ class Silent:
 
     def tell(self, line: str) -> None:
         """See Progress."""
-        print(line, file=sys.stderr, flush=True)  # noqa: T201
+        say(line)
 
 
 class PlainLines(Silent):

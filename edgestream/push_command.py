@@ -12,6 +12,7 @@ import msgspec
 
 from edgestream.feeding import Opened, Trajectory, feed
 from edgestream.progress import Progress
+from edgestream.recorders import recorder_of
 from stream.forwarding import Policy
 from stream.messages import RunSpec
 from stream.producer import Producer
@@ -47,6 +48,7 @@ def push_trajectory(
     spool: Path | None,
     progress: Progress,
     stop: threading.Event,
+    metrics: str | None = None,
 ) -> Pushed:
     """Push until the end of the file, and seal; interrupted, the run stays open for --resume.
 
@@ -76,6 +78,7 @@ def push_trajectory(
         policy=policy,  # type: ignore[arg-type]
         spool=spool,
         tell=progress.tell,
+        recorder=recorder_of("producer", metrics),
     )
     skipped = producer.next_index
     if skipped and not follows:

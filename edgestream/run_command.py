@@ -16,6 +16,7 @@ from edgestream.feeding import Opened, Trajectory, feed, require_absorber
 from edgestream.local import LocalService, ServiceOptions
 from edgestream.models import open_store
 from edgestream.progress import Progress
+from edgestream.recorders import recorder_of
 from edgestream.watcher import ADOPTION_TIMEOUT_S, Watcher, nobody_writes, require_taken_on
 from stream.dead_letters import ANSWERS, LETTERS
 from stream.messages import RunSpec, check_run_name
@@ -95,6 +96,7 @@ def run_trajectory(request: RunRequest, progress: Progress, stop: StopSignal) ->
             deadline_s=None,
             tell=progress.tell,
             sleep=watcher.sleep,
+            recorder=recorder_of("producer", None),
         )
         if request.resume:  # only its file knows how far the run has come
             producer.next_index = adopted_index(service, producer, stop)

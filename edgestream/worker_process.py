@@ -7,6 +7,7 @@ import sys
 
 from edgestream.attendance import connected, stop_signal
 from edgestream.models import load_predictor, open_store
+from edgestream.recorders import recorder_of
 from stream.service import say
 from stream.settings import Settings
 from stream.url_secrets import shown
@@ -25,11 +26,13 @@ def run_worker(
     device: str,
     models: str | None,
     name: str,
+    metrics: str | None = None,
     settings: Settings,
     follow_parent: bool,
 ) -> None:
     """One worker until stopped. Reject where the device or the server cannot be used at all."""
     stop = stop_signal(follow_parent=follow_parent)
+    recorder = recorder_of("worker", metrics)
     broker = connected(url, settings, stop)
     child = [sys.executable, "-m", "edgestream.child", "isolated", "--device", device]
     if models is not None:
@@ -41,6 +44,7 @@ def run_worker(
         name=name,
         device=device,
         settings=settings,
+        recorder=recorder,
     )
     say(f"{worker.name}: at work on {shown(url)}")
     worker.run(stop)

@@ -126,7 +126,7 @@ VIEWER = Role(
         _grant("%R~", "workers shadows", "hvals"),
         _grant("%R~", "frames:* results buried", "xlen"),
         _grant("%R~", "frames:*", "xpending"),
-        _grant("%R~", "buried results", "xrange"),
+        _grant("%R~", "frames:* buried results", "xrange"),
         _grant("%R~", "notices", "lrange"),
         _grant("%R~", "results", "xread xinfo|stream"),
         _grant("%R~", "models", "hget"),

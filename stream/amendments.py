@@ -16,6 +16,7 @@ import numpy as np
 from stream.broker import Lease, ResultEntry, WriterBroker
 from stream.codec import decode
 from stream.dead_letters import ANSWERS, Answered, RunLetters, predicted_frames
+from stream.log import Words
 from stream.messages import DEAD_LETTERED, ModelRecord, ResultBlock
 from stream.result_file import Rows
 from stream.result_file.amended import amend, status_of
@@ -66,7 +67,8 @@ class Amendments:
         if grows or main_path(self._out, run).exists():
             self._keep(lease, run, entries)
         else:
-            say(f"run {run!r} is not in {self._out}: its requeued frames change nothing")
+            line = f"run {run!r} is not in {self._out}: its requeued frames change nothing"
+            say(Words(line, run=run))
         self._broker.settle(lease, entries)
         for entry in entries:
             del self._waiting[entry.id]
@@ -95,7 +97,8 @@ class Amendments:
             reason = f"{record.name} predicts {record.element} {record.edge}-edges"
         except BadMessage as error:
             reason = str(error)
-        say(f"run {entry.run!r}: frame {entry.first} stays a dead letter: {reason}")
+        line = f"run {entry.run!r}: frame {entry.first} stays a dead letter: {reason}"
+        say(Words(line, run=entry.run, index=entry.first))
         return None
 
     def ended(self, run: str) -> None:
@@ -109,7 +112,8 @@ class Amendments:
             try:
                 self._amend(lease, run)
             except _BAD_FILE as error:
-                say(f"run {run!r}: its requeued frames wait for its file: {error}")
+                line = f"run {run!r}: its requeued frames wait for its file: {error}"
+                say(Words(line, run=run))
         self._open.intersection_update(growing)
         self._next = self._clock() + REST * max(0.0, self._clock() - started)
 
@@ -125,7 +129,8 @@ class Amendments:
             rows, header, models = _rows(batch, dead, read_state(path)[1].header, path)
             if rows:
                 amend(self._out, run, rows, header, models, check=lambda: self._broker.renew(lease))
-                say(f"run {run!r}: {len(rows)} dead letters have a spectrum now, in {path}")
+                line = f"run {run!r}: {len(rows)} dead letters have a spectrum now, in {path}"
+                say(Words(line, run=run))
         if contents.sealed:
             n_dead = int((status_of(path) == DEAD_LETTERED).sum())
             self._broker.count_dead(lease, run, n_dead)
@@ -174,7 +179,8 @@ def _rows(
                 keep_structures=header.keep_structures,
             )
         except BadMessage as error:
-            say(f"{path}: an answer to frame {result.first} is none: {error}")
+            line = f"{path}: an answer to frame {result.first} is none: {error}"
+            say(Words(line, run=result.run, index=result.first))
             continue
         found |= {i: rows[i - result.first : i - result.first + 1] for i in wanted}
     return [found[i] for i in sorted(found)], header, models

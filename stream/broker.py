@@ -160,8 +160,9 @@ class ShardState:
 
     ``held_bytes``: by priority, without ``refused_bytes`` of runs that the writer refuses.
 
-    ``buried``: entries that belong to no run and wait for the writer. ``drained_at``: since when an
-    operator holds back all producers.
+    ``buried``: entries that belong to no run and wait for the writer. ``oldest_s``: how old the
+    oldest entry (``frames``) and the oldest result (``results``) are, 0 where there is none.
+    ``drained_at``: since when an operator holds back all producers.
     """
 
     shard: int
@@ -169,6 +170,7 @@ class ShardState:
     pending: int = 0
     results: int = 0
     buried: int = 0
+    oldest_s: Mapping[str, float] = field(default_factory=dict)
     held_bytes: Mapping[str, int] = field(default_factory=dict)
     refused_bytes: int = 0
     writer: str = ""

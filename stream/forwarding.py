@@ -14,6 +14,7 @@ import msgspec
 
 from stream.broker import Opened, ProducerBroker, RunState
 from stream.codec import decode, encode
+from stream.log import Words
 from stream.messages import FrameBlock, RunSpec
 from stream.refusals import refuse_sealed
 from stream.service import Patience
@@ -56,7 +57,7 @@ class Forwarder:
         self._policy, self._deadline_s = policy, deadline_s
         self._clock, self._timer, self._sleep, self._tell = clock, timer, sleep, tell
         self._next_try = self._next_look = 0.0
-        self._trouble = Patience(f"run {run!r}", self._pause, tell)
+        self._trouble = Patience(Words(f"run {run!r}", run=run), self._pause, tell)
         self._full = Patience(run, self._pause, lambda _: None, longest_s=PAUSE_S)
         self._last: Retry | None = None
         self._opened: Opened | None = None

@@ -43,10 +43,21 @@ class Shard:
     began: dict[str, str] = field(default_factory=dict)
     refused: int = 0
     drained_at: float | None = None
+    since: dict[int, float] = field(default_factory=dict)
     last_result: str = "0"
     owner: str = ""
     epoch: int = 0
     until: float = 0.0
+
+    def oldest_s(self, now: float) -> dict[str, float]:
+        """Ages of the oldest entry and of the oldest result; forgets when those came that went."""
+        frames = {number for stream in self.frames.values() for number in stream.entries}
+        self.since = {k: at for k, at in self.since.items() if k in frames or k in self.results}
+        ages = {"frames": frames, "results": set(self.results)}
+        return {
+            stage: max((now - self.since[k] for k in numbers), default=0.0)
+            for stage, numbers in ages.items()
+        }
 
 
 def new_run(run: str, spec: RunSpec, run_id: str, now: float) -> RunState:

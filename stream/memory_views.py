@@ -62,6 +62,7 @@ class MemoryViews:
                 pending=sum(len(s.frames[p].deliveries) for p in PRIORITIES),
                 results=len(s.results),
                 buried=len(s.buried),
+                oldest_s=s.oldest_s(self._clock()),
                 held_bytes=dict(s.held),
                 refused_bytes=s.refused,
                 writer=s.owner,
@@ -101,6 +102,7 @@ class MemoryViews:
         self, priority: str, run: str, first: int, n: int, payload: bytes, *, again: bool = False
     ) -> None:
         number = next(self._ids)
+        self._shard_of(run).since[number] = self._clock()
         self._shard_of(run).frames[priority].entries[number] = Entry(
             stream=f"{self.settings.shard_of(run)}:{priority}",
             id=str(number),

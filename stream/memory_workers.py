@@ -103,6 +103,7 @@ class MemoryWorkers(MemoryViews):
             return False
         grown = len(c.result) + (len(pack(c.dead)) if c.dead else 0)
         number = next(self._ids)
+        shard.since[number] = self._clock()
         shard.results[number] = ResultEntry(
             id=str(number),
             run=first.run,

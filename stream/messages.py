@@ -64,12 +64,13 @@ class RunSpec(msgspec.Struct, frozen=True, kw_only=True):
             )
 
 
-class FrameBlock(msgspec.Struct, frozen=True, kw_only=True):
+class FrameBlock(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """Frames first, first + 1, ... of one run; one entry of the stream.
 
     sizes (n,) i4 atoms a frame; numbers u1, positions f4 (n_atoms, 3) angstrom; cells f8 (n, 3, 3),
     pbc b1 (n, 3); times f8 (n,) in the run's units; site_frame, site_atom i4: explicit absorbers,
-    frames counted within the block.
+    frames counted within the block. trace: the context of the push (W3C traceparent), where it is
+    traced.
     """
 
     run: str
@@ -85,6 +86,7 @@ class FrameBlock(msgspec.Struct, frozen=True, kw_only=True):
     times: Array | None = None
     site_frame: Array | None = None
     site_atom: Array | None = None
+    trace: str = ""
 
     @property
     def n_frames(self) -> int:
@@ -103,6 +105,7 @@ class FrameBlock(msgspec.Struct, frozen=True, kw_only=True):
         t_pushed: float,
         times: NDArray[np.float64] | None = None,
         sites: Sites | None = None,
+        trace: str = "",
     ) -> FrameBlock:
         """Wrap structures; arrays are views, copied once when encoded."""
 
@@ -123,6 +126,7 @@ class FrameBlock(msgspec.Struct, frozen=True, kw_only=True):
             times=opt(times),
             site_frame=None if sites is None else Array.of(sites.structure.astype("<i4")),
             site_atom=None if sites is None else Array.of(sites.atom.astype("<i4")),
+            trace=trace,
         )
 
     def structures(self) -> StructureBatch:
@@ -158,6 +162,7 @@ class FrameBlock(msgspec.Struct, frozen=True, kw_only=True):
             t_pushed=self.t_pushed,
             times=None if self.times is None else self.frame_times()[start:end],
             sites=sites,
+            trace=self.trace,
         )
 
 

@@ -13,7 +13,9 @@ from numpy.typing import NDArray
 from stream.broker import Opened, ProducerBroker
 from stream.codec import encode
 from stream.forwarding import Forwarder, Policy
+from stream.log import Words
 from stream.messages import MAX_BLOCK_FRAMES, FrameBlock, RunSpec
+from stream.recorder import Recorder
 from stream.service import Patience, say
 from stream.settings import Settings
 from stream.spool import Spool, clear_finished
@@ -54,8 +56,10 @@ class Producer:
         timer: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], object] = time.sleep,
         tell: Callable[[str], None] = say,
+        recorder: Recorder | None = None,
     ) -> None:
         self.spec = spec
+        self._recorder = recorder or Recorder()
         self._broker = broker
         self._settings = settings or Settings()
         self._policy, self._deadline_s = policy, deadline_s
@@ -144,28 +148,40 @@ class Producer:
             t_pushed=self._clock(),
             times=times,
             sites=sites,
+            trace=self._recorder.begin(self.run, first, n),
         )
-        payload = encode(block)
-        if self._forwarder is not None:
-            self._forwarder.take(n, payload)
-            self.next_index = self._forwarder.next_index
+        reached = self._place(first, n, encode(block))
+        if reached is None:
+            self._recorder.dropped(n, self._policy)
             return
-        expected = self._restored(first, lambda: self._offer(first, n, payload))
-        if expected is None:
-            self._patiently(lambda: self._broker.drop(self._opened, n))
-        elif expected < first:
-            raise self._lost(expected)
-        elif expected < first + n:
+        self._recorder.accepted(reached - first)
+        self.next_index = reached
+        if reached < first + n:
             # the server came back holding a part of this block: push what it lacks
-            self.next_index = expected
-            rest = slice(expected - first, n)
+            rest = slice(reached - first, n)
             self._push_block(
                 structures[rest],
                 None if times is None else times[rest],
                 None if sites is None else sites_of(sites, rest),
             )
+
+    def _place(self, first: int, n: int, payload: bytes) -> int | None:
+        """Have a block accepted; the index after what was, None where the policy gave it up."""
+        try:
+            if self._forwarder is not None:
+                taken = self._forwarder.take(n, payload)
+                return self._forwarder.next_index if taken else None
+            expected = self._restored(first, lambda: self._offer(first, n, payload))
+        except Backpressure:
+            self._recorder.dropped(n, self._policy)
+            raise
+        if expected is None:
+            self._patiently(lambda: self._broker.drop(self._opened, n))
+        elif expected < first:
+            raise self._lost(expected)
         else:
-            self.next_index = first + n
+            expected = min(expected, first + n)
+        return expected
 
     def _restored(self, least: int, call: Callable[[], int | None]) -> int | None:
         """The broker's index; where it is below ``least``, after the writer has had time.
@@ -202,7 +218,7 @@ class Producer:
     def _try_again(
         self, call: Callable[[], int | None], error: Retry, *, full_is_final: bool
     ) -> int | None:
-        trouble = Patience(f"run {self.run!r}", self._sleep, self._tell)
+        trouble = Patience(Words(f"run {self.run!r}", run=self.run), self._sleep, self._tell)
         quiet = Patience(self.run, self._sleep, lambda _: None, longest_s=FULL_PAUSE_S)
         held = Patience(f"run {self.run!r}", self._sleep, self._tell, longest_s=HELD_PAUSE_S)
         forgotten = False

@@ -313,6 +313,8 @@ def _spec(packed: bytes | None) -> RunSpec:
     if any("\0" in words for words in msgspec.structs.astuple(spec) if isinstance(words, str)):
         raise ValueError("spec: a text with a zero in it")
     return spec
+
+
 def time_of(value: bytes | None) -> float | None:
     """A time, where there is one."""
     return None if value is None else float(value)

@@ -126,8 +126,9 @@ class RedisViews:
 
     def _shard(self, k: int) -> ShardState:
         streams = [self._key(k, "frames", p) for p in PRIORITIES]
-        *lengths, results, buried, held, writer, shut, clock = self._server.commands(
+        found = self._server.commands(
             [
+                *(("XRANGE", s, "-", "+", "COUNT", 1) for s in (*streams, self._key(k, "results"))),
                 *(("XLEN", s) for s in streams),
                 ("XLEN", self._key(k, "results")),
                 ("XLEN", self._key(k, "buried")),
@@ -137,6 +138,9 @@ class RedisViews:
                 ("TIME",),
             ]
         )
+        *frames, result = found[: len(streams) + 1]
+        *lengths, results, buried, held, writer, shut, clock = found[len(streams) + 1 :]
+        now = int(clock[0]) + int(clock[1]) / 1e6
         owner = text(writer[0] or b"")
         alive = bool(owner) and int(writer[1] or 0) > 1000 * int(clock[0])
         return ShardState(
@@ -145,6 +149,10 @@ class RedisViews:
             pending=sum(self._pending_count(s) for s in streams),
             results=results,
             buried=buried,
+            oldest_s={
+                "frames": max(_age_s(s, now) for s in frames),
+                "results": _age_s(result, now),
+            },
             held_bytes={p: int(b or 0) for p, b in zip(PRIORITIES, held[:-1], strict=True)},
             refused_bytes=int(held[-1] or 0),
             writer=owner,
@@ -158,6 +166,11 @@ class RedisViews:
         except NoSuchGroup:
             return 0
         return int(summary[0])
+
+    def memory_bytes(self) -> tuple[int, int]:
+        """What the server uses, and what it may use; 0 where nothing limits it."""
+        facts = self._server.facts("memory")
+        return int(facts["used_memory"]), int(facts["maxmemory"])
 
     def dead_letters(self, shard: int) -> list[bytes]:
         """See ViewerBroker."""
@@ -224,3 +237,8 @@ def _readable(read: Callable[[Any], _T], values: Iterable[Any]) -> list[_T]:
         with suppress(BadMessage):
             found.append(read(value))
     return found
+
+
+def _age_s(first: Any, now: float) -> float:
+    """How old the first entry of a stream is, by the server's own clock; 0 where there is none."""
+    return max(0.0, now - int(text(first[0][0]).split("-")[0]) / 1000) if first else 0.0

@@ -15,6 +15,7 @@ from stream.broker import Lease, ResultEntry, RunState, WriterBroker
 from stream.codec import decode
 from stream.dead_letters import RunLetters, notices
 from stream.messages import ModelRecord, ResultBlock
+from stream.recorder import Recorder, Written
 from stream.result_file import RunFolder, RunHeader
 from stream.result_file.rows import Rows
 from stream.result_file.survey import survey
@@ -41,6 +42,7 @@ class RunWriter:
     program_version: str
     clock: Callable[[], float]
     on_disk: int = 0
+    recorder: Recorder = field(default_factory=Recorder)
     _folder: RunFolder | None = None
     _waiting: dict[str, ResultEntry] = field(default_factory=dict)
     _order: list[tuple[int, str]] = field(default_factory=list)
@@ -106,6 +108,7 @@ class RunWriter:
         if not new:  # all of it was written before: by us, or by an earlier writer
             self._check()
             return True
+        began, before = self.clock(), self.on_disk
         results = [answer_of(entry) for entry in new]
         self._know_models(results)
         if self._folder is None:
@@ -118,6 +121,16 @@ class RunWriter:
             self._folder.append(Rows.concatenate(rows))
         self.on_disk = self._folder.n_frames
         self._check()
+        self.recorder.written(
+            Written(
+                run=self.state.run,
+                n_rows=self.on_disk - before,
+                results=results,
+                frames=[entry.frames for entry in new],
+                began=began,
+                ended=self.clock(),
+            )
+        )
         return True
 
     def _keep_letters(self, batch: list[ResultEntry]) -> None:

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable
 from types import FrameType
 
+from stream.log import Words, facts, written
 from xas.errors import Retry
 
 FIRST_PAUSE_S = 0.05
@@ -17,8 +18,8 @@ LONGEST_PAUSE_S = 5.0
 
 
 def say(line: str) -> None:
-    """One plain line on standard error."""
-    print(line, file=sys.stderr, flush=True)  # noqa: T201 - this is where services speak
+    """One line on standard error: plain, or JSON where this process speaks that (stream.log)."""
+    print(written(line), file=sys.stderr, flush=True)  # noqa: T201 - this is where services speak
 
 
 class StopSignal(threading.Event):
@@ -108,7 +109,7 @@ class Patience:
         """Wait before the next attempt."""
         reason = str(error)
         if reason[:40] != self._said[:40]:
-            self._tell(f"{self._name}: {reason}; trying again")
+            self._tell(self._words(f"{reason}; trying again", level="warning"))
             self._said = reason
         self._sleep(self._pause_s)
         self.waited_s += self._pause_s
@@ -117,5 +118,8 @@ class Patience:
     def over(self) -> None:
         """It worked again."""
         if self._said:
-            self._tell(f"{self._name}: going on after {self.waited_s:.1f} s")
+            self._tell(self._words(f"going on after {self.waited_s:.1f} s"))
         self._rest()
+
+    def _words(self, line: str, **more: str) -> Words:
+        return Words(f"{self._name}: {line}", **facts(self._name), **more)

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from stream.log import heard
 from stream.service import say
 from xas.errors import Reject, StorageFailed, WorkerUnfit
 
@@ -80,7 +81,7 @@ class Supervisor:
         assert process.stderr is not None
         with process.stderr as lines:
             for line in lines:
-                child.last_words = line.decode(errors="replace").rstrip()
+                child.last_words = heard(line.decode(errors="replace").rstrip())
                 if not child.last_words.startswith(DYING):
                     self._tell(child.last_words)
 

@@ -20,7 +20,9 @@ import msgspec
 from stream.amendments import Amendments
 from stream.broker import PRIORITIES, ResultEntry, RunState, WriterBroker
 from stream.dead_letters import RunLetters, keep_strangers
+from stream.log import Words
 from stream.messages import RunSpec
+from stream.recorder import Recorder
 from stream.result_file.leftovers import sweep_finished
 from stream.result_file.survey import Survey, highest_epoch, survey
 from stream.run_writer import BYTES_AT_ONCE, RunWriter
@@ -48,7 +50,9 @@ class Writer:
         shard: int = 0,
         settings: Settings | None = None,
         clock: Callable[[], float] = time.time,
+        recorder: Recorder | None = None,
     ) -> None:
+        self._recorder = recorder or Recorder()
         self._broker, self._out, self._shard = broker, out, shard
         self._settings, self._clock = settings or Settings(), clock
         self._owner = f"{socket.gethostname()}.{os.getpid()}.{uuid.uuid4().hex[:8]}"
@@ -211,7 +215,8 @@ class Writer:
         self._amendments.ended(run.state.run)
         self._sweeping.append(run)
         if path is not None:
-            say(f"run {run.state.run!r}: {run.on_disk} frames in {path}")
+            name = run.state.run
+            say(Words(f"run {name!r}: {run.on_disk} frames in {path}", run=name))
 
     # -- lease ------------------------------------------------------------------------------------
 
@@ -317,7 +322,8 @@ class Writer:
     def _refuse(self, state: RunState, reason: str) -> None:
         self._broker.refuse(self._lease, state.run, reason)
         self._refused[state.run] = state.epoch
-        say(f"run {state.run[:80]!r} refused: {reason}")
+        line = f"run {state.run[:80]!r} refused: {reason}"
+        say(Words(line, run=state.run, level="error"))
 
     def _run_writer(self, state: RunState, on_disk: int) -> RunWriter:
         return RunWriter(
@@ -329,6 +335,7 @@ class Writer:
             program_version=program_version(),
             clock=self._clock,
             on_disk=on_disk,
+            recorder=self._recorder,
         )
 
 

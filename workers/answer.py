@@ -43,6 +43,12 @@ class Answer:
         """As few answers as the runs of a batch allow."""
         return cls.each(batch.stretches(), outcome)
 
+    @property
+    def errors(self) -> list[str]:
+        """The class of the error of each frame that has no spectrum."""
+        failures = self.outcome.failures
+        return [f.error for f in failures.values()] if failures else []
+
     def apart(self) -> list[Answer]:
         """One answer an entry."""
         return self.each([[job] for job in self.jobs], self.outcome)

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import replace
 
+from stream.log import Words
 from stream.service import say
 from workers.catalogue import Catalogue, Choice
 from workers.predictor import Predictor
@@ -38,6 +39,7 @@ class Models:
         self._kept: OrderedDict[str, Predictor] = OrderedDict()
         self._problems: dict[str, str] = {}
         self._retry: dict[str, float] = {}
+        self.swaps = 0
         self._lock = threading.Lock()
 
     def get(self, reference: str) -> Serving:
@@ -73,7 +75,8 @@ class Models:
             self._serve(reference, new)
             if new.choice.champion != serving.choice.champion:
                 was, now = serving.choice.champion, new.choice.champion
-                self._tell(f"{reference} is {now} now, not {was}")
+                self.swaps += 1
+                self._tell(Words(f"{reference} is {now} now, not {was}", model=now))
             serving = new
         if choice.champion == serving.choice.champion:
             self._retry_unless_whole(reference, serving)
@@ -131,7 +134,7 @@ class Models:
 
     def _note(self, reference: str, problem: str) -> None:
         if problem and problem != self._problems.get(reference):
-            self._tell(f"{reference}: {problem}")
+            self._tell(Words(f"{reference}: {problem}", model=reference, level="warning"))
         if problem:
             self._problems[reference] = problem
         else:

@@ -36,6 +36,7 @@ class Outcome:
     """Spectra of ``n_frames`` frames and the failures among them; arrays as in Prediction.
 
     ``model`` predicted them, but ``challenger`` those of ``taken`` (n_frames,) bool; None: none.
+    featurise_s, infer_s: seconds in the descriptor and in the network, where they succeeded here.
     """
 
     n_frames: int
@@ -47,6 +48,8 @@ class Outcome:
     errors: NDArray[np.float32] = field(default_factory=_no_rows)
     novelty: NDArray[np.float32] = field(default_factory=lambda: np.zeros(0, dtype=np.float32))
     failures: Mapping[int, Failure] = field(default_factory=dict)
+    featurise_s: float = 0.0
+    infer_s: float = 0.0
 
     @property
     def identity(self) -> str:
@@ -64,6 +67,8 @@ class Outcome:
             errors=prediction.errors,
             novelty=prediction.novelty,
             failures={i: Failure(why, "BadStructure") for i, why in prediction.reasons.items()},
+            featurise_s=prediction.featurise_s,
+            infer_s=prediction.infer_s,
         )
 
     @classmethod
@@ -91,6 +96,8 @@ class Outcome:
             errors=np.concatenate([p.errors for p in filled]),
             novelty=np.concatenate([p.novelty for p in filled]),
             failures=failures,
+            featurise_s=sum(p.featurise_s for p in parts),
+            infer_s=sum(p.infer_s for p in parts),
         )
 
     @classmethod
@@ -114,6 +121,8 @@ class Outcome:
             errors=rows("errors"),
             novelty=rows("novelty"),
             failures={int(frames[i]): f for p, frames in parts for i, f in p.failures.items()},
+            featurise_s=own.featurise_s + other.featurise_s,
+            infer_s=own.infer_s + other.infer_s,
         )
 
     def split(self, sizes: Sequence[int]) -> list[Outcome]:

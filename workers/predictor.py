@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -30,7 +31,7 @@ class Prediction:
 
     sites in the order of structures; intensity, errors (n_sites, n_energy) float32, one standard
     deviation, on the scale of the training spectra; novelty (n_sites,) float32; reasons: structure
-    -> why it has no spectrum.
+    -> why it has no spectrum; featurise_s, infer_s: seconds in the descriptor and in the network.
     """
 
     sites: Sites
@@ -38,6 +39,8 @@ class Prediction:
     errors: NDArray[np.float32]
     novelty: NDArray[np.float32]
     reasons: dict[int, str]
+    featurise_s: float = 0.0
+    infer_s: float = 0.0
 
 
 class Predictor:
@@ -111,6 +114,7 @@ class Predictor:
         A structure with a fault gets a reason and none of its sites a spectrum; the others of the
         batch never notice.
         """
+        began = time.perf_counter()
         checked = CheckedStructures(batch, self._descriptor.spec.cutoff_angstrom)
         reasons = dict(checked.faults)
         if sites is None:
@@ -120,14 +124,24 @@ class Predictor:
         values = np.empty((len(sites), self._descriptor.n_features), dtype=np.float32)
         features = self._descriptor.featurise(checked, sites, out=values)
         self._name_close_atoms(sites, features, reasons)
+        featurised = time.perf_counter()
         mean, std, novelty = self._session.run(values)
+        inferred = time.perf_counter()
         if not (np.isfinite(mean).all() and np.isfinite(std).all()):
             finite = np.isfinite(mean).all(axis=1) & np.isfinite(std).all(axis=1)
             for k in np.flatnonzero(~finite):
                 reasons.setdefault(int(sites.structure[k]), "the model's answer is not finite")
         if reasons and not (keep := _good(sites, reasons)).all():
             sites, mean, std, novelty = _select(sites, keep), mean[keep], std[keep], novelty[keep]
-        return Prediction(sites=sites, intensity=mean, errors=std, novelty=novelty, reasons=reasons)
+        return Prediction(
+            sites=sites,
+            intensity=mean,
+            errors=std,
+            novelty=novelty,
+            reasons=reasons,
+            featurise_s=featurised - began,
+            infer_s=inferred - featurised,
+        )
 
     def _name_close_atoms(self, sites: Sites, features: Features, reasons: dict[int, str]) -> None:
         closest = features.closest

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from stream.broker import WorkerBroker
 from stream.codec import decode
+from stream.log import Words
 from stream.messages import FrameBlock, ModelRecord
 from workers.catalogue import is_fixed
 from workers.predictor import Predictor
@@ -70,7 +71,8 @@ class RunModels:
     def _refuse(self, name: str, run: RunModel, serving: Serving) -> None:
         run.refused = serving.choice.champion
         run.why = _why(serving.champion, self._get(run.held).champion)
-        self._tell(f"run {name!r} {run.why}; {run.held} goes on serving it")
+        line = f"run {name!r} {run.why}; {run.held} goes on serving it"
+        self._tell(Words(line, run=name, model=run.held, level="warning"))
 
     def _begin(self, name: str, serving: Serving) -> RunModel:
         """Learn from the broker what the run began with: this, where nobody came before."""

@@ -11,7 +11,9 @@ from collections.abc import Callable, Sequence
 
 from stream.broker import Entry, UnpublishedModel, WorkerBroker, WorkerState
 from stream.codec import encode
+from stream.log import Words, facts
 from stream.messages import DeadLetter
+from stream.recorder import Predicted, Recorder
 from stream.service import is_due, run_until_stopped, say
 from stream.settings import Settings
 from workers.answer import Answer
@@ -20,6 +22,7 @@ from workers.blame import predict_alone, predict_batch
 from workers.catalogue import Catalogue
 from workers.isolation import IsolatedPredictor
 from workers.models import Models, Watch
+from workers.obituaries import Obituaries
 from workers.outcome import Failure, Outcome
 from workers.run_models import RunModels
 from workers.serving import Serving
@@ -53,7 +56,9 @@ class Worker:
         settings: Settings | None = None,
         clock: Callable[[], float] = time.time,
         sleep: Callable[[float], object] = time.sleep,
+        recorder: Recorder | None = None,
     ) -> None:
+        self._recorder = recorder or Recorder()
         self.name = f"{socket.gethostname()}.{name}.{uuid.uuid4().hex[:8]}"
         self._broker, self._open_catalogue = broker, open_catalogue
         self._isolation, self._device = isolation, device
@@ -61,6 +66,7 @@ class Worker:
         self.models = Models(open_catalogue(), tell=self._tell, clock=clock)
         self._runs = RunModels(broker, self._serving, self._publish_new, self._tell, clock)
         self._shadow = Shadow()
+        self._obituaries = Obituaries(self._tell, clock)
         self._published: set[str] = set()
         self._may_hold_unseen = True
         self._next_claim = self._next_report = self._next_beat = self._next_sweep = 0.0
@@ -74,12 +80,17 @@ class Worker:
         """Work until stopped; the batch in hand is finished, and the consumer removed."""
         watch = Watch(self.models, self._open_catalogue, self._settings.alias_look_s)
         watch.start()
+        fit = True
         try:
             run_until_stopped(self.step, stop, name=self.name)
+        except WorkerUnfit:
+            fit = False  # its last word is for those who look at the service
+            raise
         finally:
             watch.stop()
             self._isolation.close()
-            self._leave()
+            if fit:
+                self._leave()
 
     def _leave(self) -> None:
         try:
@@ -140,14 +151,17 @@ class Worker:
     # -- predicting -------------------------------------------------------------------------------
 
     def _work(self, entries: Sequence[Entry]) -> None:
+        started = self._clock()
+        self._recorder.received(entries)
         if any(e.priority == "live" for e in entries):
-            self._live_at = self._clock()
+            self._live_at = started
         before = len(self._held)
         self._held += entries
         try:
             for entry in (e for e in entries if not e.run):
                 self._bury(entry)
             jobs = [job for e in entries if e.run and (job := self._decode(e)) is not None]
+            self._recorder.queued([j.block for j in jobs if not j.entry.again], started)
             for job in (j for j in jobs if j.entry.deliveries > 1):
                 if self._is_sound(job):
                     self._finish_alone(job)
@@ -215,8 +229,10 @@ class Worker:
             return
         serving = self._serving(batch.model)
         self._publish_new(serving)
+        began = self._clock()
         outcome = self._predict(batch, serving)
         self._complete(Answer.of_batch(batch, outcome), serving)
+        self._recorder.predicted(self._predicted(batch, serving, outcome, began))
         self._shadow.offer(batch, serving, outcome)
 
     def _predict(self, batch: Batch, serving: Serving) -> Outcome:
@@ -232,6 +248,20 @@ class Worker:
             parts.append(predict_batch(part, serving, self._beat))
             self._work(self._broker.read_live(self.name, enough_bytes=self._enough_bytes))
         return Outcome.join(parts)
+
+    def _predicted(
+        self, batch: Batch, serving: Serving, outcome: Outcome, began: float
+    ) -> Predicted:
+        return Predicted(
+            blocks=[job.block for job in batch.jobs],
+            n_frames=batch.n_frames,
+            n_atoms=batch.n_atoms,
+            model=serving.choice.champion,
+            featurise_s=outcome.featurise_s,
+            infer_s=outcome.infer_s,
+            began=began,
+            ended=self._clock(),
+        )
 
     def _finish_alone(self, job: Job) -> None:
         reference = self._reference(job)
@@ -262,6 +292,8 @@ class Worker:
                 self._frames += answer.outcome.n_frames
                 self._sites += len(answer.outcome.sites)
                 self._failures += len(answer.outcome.failures)
+                self._recorder.completed(answer.outcome.n_frames, answer.errors)
+                self._obituaries.write(answer, serving)
             elif len(answer.entries) > 1:  # somebody else has some of them: each for itself
                 self._complete(answer.apart(), serving)
 
@@ -298,6 +330,7 @@ class Worker:
         if not problem and not due:
             return
         self._next_report = self._clock() + REPORT_INTERVAL_S
+        self._recorder.models(self.models.names(), self.models.swaps)
         self._count_shadows()
         if self._clock() >= self._next_sweep:
             self._next_sweep = self._clock() + FORGOTTEN_AFTER_S / 4
@@ -324,4 +357,4 @@ class Worker:
             self._broker.count_shadow(count)
 
     def _tell(self, line: str) -> None:
-        say(f"{self.name}: {line}")
+        say(Words(f"{self.name}: {line}", **facts(line)))

@@ -162,6 +162,12 @@ class Stand:
         return waiting + [k.letter for run in runs for k in RunLetters(self.out, run).letters()]
 
     def close(self) -> None:
+        self.close_processes()
+        self.broker.close()
+        self.server.stop()
+
+    def close_processes(self) -> None:
+        """End all of them as they should end."""
         for number in (signal.SIGCONT, signal.SIGTERM):
             for process in self.processes.values():
                 os.killpg(process.pid, number)  # whoever runs under strace too
@@ -171,8 +177,7 @@ class Stand:
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        self.broker.close()
-        self.server.stop()
+        self.processes.clear()
 
 
 def end_server(port: int, how: int) -> None:

@@ -61,7 +61,7 @@ class Desk:
     def choose(self, reference: str) -> Choice:
         return self.choices.get(reference) or Choice(champion=reference)
 
-    def worker(self, name: str = "w") -> Worker:
+    def worker(self, name: str = "w", **options: Any) -> Worker:
         isolation = IsolatedPredictor(self.child, timeout_s=self.timeout_s)
         self.isolations.append(isolation)
         return Worker(
@@ -72,6 +72,7 @@ class Desk:
             settings=self.broker.settings,
             clock=self.clock,
             sleep=self.pauses.append,
+            **options,
         )
 
     def work(self) -> None:

@@ -22,6 +22,7 @@ from model_store.store import Store
 from stream.codec import decode
 from stream.memory_broker import MemoryBroker
 from stream.messages import ModelRecord
+from stream.metrics import Meter
 from stream.settings import Settings
 from workers.catalogue import StoreCatalogue
 from workers.worker import Worker
@@ -84,7 +85,8 @@ def said(worker: Worker, desk: StoreDesk) -> str:
 
 
 def test_a_moved_alias_changes_the_model_between_two_batches(desk: StoreDesk) -> None:
-    worker = desk.worker()
+    meter = Meter("worker")
+    worker = desk.worker(recorder=meter)
     feed(worker, desk)
     desk.store.promote("tiny", 2)
     feed(worker, desk)
@@ -97,6 +99,7 @@ def test_a_moved_alias_changes_the_model_between_two_batches(desk: StoreDesk) ->
     direct = [desk.load(name).predict(iron_oxides(2)).intensity for name in desk.made_by()[::2]]
     np.testing.assert_allclose(desk.intensity(), np.concatenate(direct), atol=1e-6)
     assert said(worker, desk) == ""
+    assert meter.registry.get_sample_value("edgestream_model_swaps_total") == 2.0
 
 
 def test_a_moved_alias_in_a_bucket_changes_the_model(
