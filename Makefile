@@ -2,7 +2,7 @@
 # make test    install what is needed, run the whole test suite
 # make check   what CI runs: format, lint, types, import contracts, tests
 # make audit   known vulnerabilities of what is installed here; by hand, needs PyPI
-# make campaign  a million frames under a thousand faults, hours; FRAMES=, FAULTS=, SEED=
+# make campaign  a million frames under a thousand faults, hours; FRAMES=, FAULTS=, SEED=, RESUME=1
 # make fuzz    guided fuzzing of everything that takes bytes of strangers; TARGET=, RUNS= for each, SEED=
 PYTHON ?= python3
 BIN := .venv/bin
@@ -23,7 +23,8 @@ check: .venv/.developer lint
 
 campaign: .venv/.developer
 	PYTHONPATH=.:tests:tests/campaign $(BIN)/python tests/campaign/long.py \
-	  --frames $(or $(FRAMES),1000000) --faults $(or $(FAULTS),1000) $(if $(SEED),--seed $(SEED))
+	  --frames $(or $(FRAMES),1000000) --faults $(or $(FAULTS),1000) $(if $(SEED),--seed $(SEED)) \
+	  $(if $(RESUME),--resume)
 
 fuzz: .venv/.developer
 	PYTHONPATH=.:tests:tests/fuzz:tests/sources:tests/result_file $(BIN)/python tests/fuzz/long.py \

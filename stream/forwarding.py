@@ -63,7 +63,7 @@ class Forwarder:
         self._opened: Opened | None = None
         self._sent = 0
         self._offered = 0
-        self._interrupted = self._settled = False
+        self._interrupted = self._settled = self._sealed = False
         self.next_index = 0
         self._begin()
 
@@ -72,10 +72,11 @@ class Forwarder:
     def _begin(self) -> None:
         if self._spool.record is not None:
             self._require_ours(self._spool.record)
-        opened = self._hold()  # a server that does not answer is told at once
-        if self._resume and opened.created:
-            self._wait_for_the_file()
-        if not self._spool.is_empty:
+        if not self._is_sealed():
+            opened = self._hold()  # a server that does not answer is told at once
+            if self._resume and opened.created:
+                self._wait_for_the_file()
+        if not (self._sealed or self._spool.is_empty):
             self._patiently(self._is_known)
         self._know(self._broker.run(self.run))
         reached = self._spool.reach(self._sent)
@@ -86,6 +87,15 @@ class Forwarder:
             )
         self._spool.begin(reached)
         self.next_index = self._offered = reached
+
+    def _is_sealed(self) -> bool:
+        """Whether the producer before us sealed what is in the spool: it only has to settle."""
+        state, spool = self._broker.run(self.run), self._spool
+        if state is None or state.sealed is None or state.interrupted or spool.is_empty:
+            return False
+        self._sealed = state.sealed >= spool.end
+        self._sent = state.next_index if self._sealed else 0
+        return self._sealed
 
     def _require_ours(self, record: SpoolRecord) -> None:
         """RunRefused where the spool's frames are not those of the run that is being opened."""
@@ -164,6 +174,8 @@ class Forwarder:
 
     def take(self, n_frames: int, payload: bytes) -> bool:
         """Accept a block that begins at ``next_index``; False where it was dropped."""
+        if self._sealed:
+            refuse_sealed(self.run, self.next_index)
         if not self._spool.fits(len(payload)) and not self._make_room(n_frames, len(payload)):
             return False
         first = self.next_index
@@ -312,6 +324,8 @@ class Forwarder:
 
     def seal(self, *, interrupted: bool) -> int:
         """End the run after the frames accepted so far; how many they are."""
+        if self._sealed:
+            return self.next_index
         self._spool.sync()
         self._interrupted, sealed = interrupted, 0
 

@@ -43,7 +43,8 @@ class IsolatedPredictor:
     def predict(self, job: Job, beat: Callable[[], None] = lambda: None) -> Outcome:
         """The outcome of a job of one frame; ChildFailed where the child did not survive it.
 
-        ``beat`` is called before, and every second while it waits.
+        ``beat`` is called before, and every second while it waits. What it raises ends the child:
+        the answer that nobody waited for would be taken for that of the next frame.
         """
         beat()
         child = self._running()
@@ -52,7 +53,11 @@ class IsolatedPredictor:
             write_message(child.stdin, encode(job.block))
         except OSError as error:
             raise self._failed(f"the child process broke off: {error}") from None
-        answer = self._answer(beat)
+        try:
+            answer = self._answer(beat)
+        except BaseException:
+            self._end(kill=True)
+            raise
         if not answer:
             raise self._failed("the child process died")
         try:

@@ -46,6 +46,10 @@ class MortalServer:
         threading.Thread(target=self._watch, daemon=True).start()
 
     @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}"
+
+    @property
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
@@ -57,7 +61,7 @@ class MortalServer:
         self._process = subprocess.Popen(
             [self._binary, self._configuration], env=self._shim.environment()
         )
-        connection = RedisConnection(f"redis://127.0.0.1:{self.port}")
+        connection = RedisConnection(self.url)
         end = time.monotonic() + 60
         while True:
             assert self._process.poll() is None, self.log.read_text()[-2000:]

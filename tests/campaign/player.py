@@ -12,13 +12,14 @@ frame.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import time
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from role import PROTECTIONS
+from role import PROTECTIONS, wait_for_the_call
 from script import Run, Script
 
 from edgestream.settings_words import settings_from_options
@@ -26,7 +27,7 @@ from stream.messages import RunSpec
 from stream.producer import Producer
 from stream.redis_broker import RedisBroker
 from stream.settings import Settings
-from xas.errors import Fenced, Retry, RunRefused
+from xas.errors import Fenced, Retry, RunRefused, StorageFailed
 
 BLOCK = 40
 PAUSE_S = 0.05
@@ -85,19 +86,20 @@ class Player:
         while True:
             try:
                 self._push_once(run)
-                return
-            except (Retry, Fenced) as error:  # who went back behind our opening fences us too
+                return None
+            except (Retry, Fenced, StorageFailed) as error:
                 self.journal.say("trouble", run.name, type(error).__name__, error)
                 time.sleep(PAUSE_S)
             except RunRefused as refusal:
-                self._require_complete(run, str(refusal))
-                return
+                return self._require_complete(run, str(refusal))
 
     def _require_complete(self, run: Run, refusal: str) -> None:
-        """The file has it all, or the server is sealed: it forgot only that it was finished."""
-        if "is complete with" in refusal:
+        """The file has it all, or the server is sealed, which it may still forget."""
+        if ".h5 is complete with" in refusal:
             self.journal.say("finished", run.name)
-        elif "sealed" not in refusal:
+        elif "is complete with" in refusal:
+            self.journal.say("sealed", run.name, run.n_frames)
+        else:
             raise RunRefused(refusal)
 
     def _push_once(self, run: Run) -> None:
@@ -105,9 +107,14 @@ class Player:
             self.broker, run.name, spec_of(run), settings=self.settings, resume=True,
             deadline_s=None, tell=lambda _: None, **self.spool,
         )  # fmt: skip
+        with contextlib.closing(producer):
+            self._push_frames(producer, run)
+
+    def _push_frames(self, producer: Producer, run: Run) -> None:
         here, skipped = producer.next_index, 0
         before = self.journal.accepted.get(run.name, 0)
-        if here < before:
+        settled = self.spool and run.name in self.journal.sealed  # nobody keeps what is on disk
+        if here < before and not settled:
             self.journal.say("forgot", run.name, before, here)
             skipped = before - here if self.careless else 0
         self.journal.say("opened", run.name, here)
@@ -118,7 +125,7 @@ class Player:
             self.journal.say("pushed", run.name, producer.next_index)
             self.board[1] = max(self.board[1], self.before + producer.next_index)
         producer.seal()
-        while self.spool and not producer.settle():  # type: ignore[attr-defined]
+        while not producer.settle():
             time.sleep(PAUSE_S)
         self.journal.say("sealed", run.name, run.n_frames)
 
@@ -148,6 +155,7 @@ class Player:
 
 
 def main() -> None:
+    wait_for_the_call()
     protection, spool, url, script, number, board, journal, *words = sys.argv[1:]
     settings = settings_from_options([w for w in words if w != "--set"])
     row = np.memmap(board, dtype=np.int64, mode="r+").reshape(-1, 2)[int(number)]

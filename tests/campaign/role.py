@@ -11,19 +11,28 @@ import contextlib
 import hashlib
 import os
 import signal
+import stat
 import sys
 import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from script import ELEMENTS
+
 import edgestream.child
 from xas.errors import Fenced
 
-KILLER = 118
+HASTE_S = 10.0  # between an early acknowledgement and its rows: time enough to be killed
+
+
+def wait_for_the_call() -> None:
+    """Until a byte comes on standard input; the end of it is the end of the campaign."""
+    if not os.read(0, 1):
+        raise SystemExit
 
 
 def cursed_workers(protection: str) -> None:
-    """Workers, and the children in which they try suspicious frames, die of oganesson."""
+    """Workers, and the children in which they try suspicious frames, fail as a library would."""
     import edgestream.worker_process as rooms
     from workers.isolation import IsolatedPredictor
     from workers.predictor import Predictor
@@ -31,8 +40,10 @@ def cursed_workers(protection: str) -> None:
     predict = Predictor.predict
 
     def cursed(self: Predictor, batch: Any, *rest: Any) -> Any:
-        if (batch.numbers == KILLER).any():
+        if (batch.numbers == ELEMENTS["killer"]).any():
             os.kill(os.getpid(), signal.SIGKILL)
+        if (batch.numbers == ELEMENTS["thrower"]).any():
+            raise FloatingPointError("tennessine")
         return predict(self, batch, *rest)
 
     def isolated(command: Sequence[str]) -> IsolatedPredictor:
@@ -44,6 +55,11 @@ def cursed_workers(protection: str) -> None:
 
 def without_fsync() -> None:
     os.fsync = lambda fd: None
+
+
+def without_fsync_of_folders() -> None:
+    sync = os.fsync
+    os.fsync = lambda fd: None if stat.S_ISDIR(os.fstat(fd).st_mode) else sync(fd)
 
 
 def without_epochs() -> None:
@@ -92,10 +108,58 @@ def with_an_early_acknowledgement() -> None:
     def hasty(self: RunWriter, batch: Any, all_here: bool) -> bool:
         end = max(self.on_disk, *(e.first + e.n_frames for e in batch))
         self.broker.commit(self.lease, self.state.run, end, batch)
-        time.sleep(0.2)
+        time.sleep(HASTE_S)
         return write(self, batch, all_here)
 
     RunWriter._write = hasty  # type: ignore[method-assign]
+
+
+def with_late_letters() -> None:
+    """Dead letters are released before they are on disk."""
+    from stream.run_writer import RunWriter
+
+    keep = RunWriter._keep_letters
+
+    def late(self: RunWriter, batch: Any) -> None:
+        self.broker.commit(self.lease, self.state.run, self.on_disk, batch)
+        time.sleep(HASTE_S)
+        keep(self, batch)
+
+    RunWriter._keep_letters = late  # type: ignore[method-assign]
+
+
+def without_claims() -> None:
+    """What a dead worker had in hand is nobody's."""
+    from stream.redis_broker import RedisBroker
+
+    RedisBroker.claim = lambda *_: []  # type: ignore[method-assign]
+
+
+def without_isolation() -> None:
+    """An entry that somebody died of is predicted like any other."""
+    import workers.worker as room
+    from workers.batcher import Batch
+    from workers.blame import predict_batch
+
+    def together(job: Any, isolated: Any, serving: Any, beat: Any) -> Any:
+        batch = Batch(model=job.block.model, absorber=job.block.absorber, jobs=[job])
+        return predict_batch(batch, serving, beat)
+
+    room.predict_alone = together
+
+
+def without_bisection() -> None:
+    """A batch that fails is to blame as a whole."""
+    import workers.worker as room
+    from workers.outcome import Failure, Outcome
+
+    def at_once(batch: Any, serving: Any, beat: Any) -> Any:
+        try:
+            return serving.predict(batch)
+        except FloatingPointError as error:
+            return Outcome.failed(batch.n_frames, Failure(str(error), type(error).__name__))
+
+    room.predict_batch = at_once
 
 
 PROTECTIONS: dict[str, Callable[[], None]] = {
@@ -103,16 +167,27 @@ PROTECTIONS: dict[str, Callable[[], None]] = {
     "rewind": lambda: None,  # player.py
     "gaps": without_the_check_for_gaps,
     "fsync": without_fsync,
+    "fsync of folders": without_fsync_of_folders,
     "epochs": without_epochs,
     "write before acknowledgement": with_an_early_acknowledgement,
+    "letters before acknowledgement": with_late_letters,
+    "claims": without_claims,
+    "isolation": without_isolation,
+    "bisection": without_bisection,
 }
 
 
 def main() -> None:
     protection = sys.argv.pop(1)
-    PROTECTIONS[protection]()
-    if sys.argv[1] != "writer":
+    role = sys.argv[1]
+    if role == "writer":
+        from edgestream import writer_process  # noqa: F401 - before the call comes
+    else:
         cursed_workers(protection)
+        import onnxruntime  # noqa: F401 - likewise
+    if role != "isolated":
+        wait_for_the_call()
+    PROTECTIONS[protection]()
     edgestream.child.main()
 
 

@@ -13,8 +13,9 @@ from bundles import IRON, iron_oxides
 
 from xas.structure import StructureBatch
 
-POISON = ("not finite", "no absorber", "killer")
-KILLER = 118  # workers of the campaign die of oganesson, as by a fault of a library
+POISON = ("not finite", "no absorber", "thrower", "killer")
+# of oganesson the workers of the campaign die, and tennessine raises, as by faults of a library
+ELEMENTS = {"killer": 118, "thrower": 117}
 
 # how often each is drawn; the restarts that lose what the server had are told apart by their data
 FAULTS = {
@@ -35,10 +36,12 @@ FAULTS = {
     "network deaf": 6,
     "full disk of the writer": 5,
     "full disk of the server": 4,
+    "full disk of a spool": 4,
     "power cut of the writer": 6,
     "clock of the server": 4,
     "clock of the writer": 4,
     "clock of a worker": 3,
+    "clock of a producer": 2,
     "slow disk": 4,
 }
 FORGETFUL = ("server without its last second", "server cut at a random byte", "server empty")
@@ -67,7 +70,7 @@ class Run(msgspec.Struct, frozen=True):
             elif kind == "no absorber":
                 numbers[start:end][numbers[start:end] == IRON] = 8
             else:
-                numbers[end - 1] = KILLER
+                numbers[end - 1] = ELEMENTS[kind]
         return StructureBatch.from_arrays(numbers, positions, made.offsets)
 
 
@@ -86,6 +89,7 @@ class Script(msgspec.Struct, frozen=True):
     faults: list[Fault]
     n_producers: int
     n_workers: int
+    spools: list[int]  # producers that keep one
 
     @property
     def n_frames(self) -> int:
@@ -110,6 +114,7 @@ class Size:
     producers: int = 2
     workers: int = 2
     poisoned: float = 0.1
+    spools: int = 1
 
 
 def write_script(
@@ -126,15 +131,17 @@ def write_script(
         else Run(f"run-{k:03d}", k, each, chance.choice(("live", "bulk")), {})
         for k in range(size.runs)
     ]
-    kinds = {k: w for k, w in FAULTS.items() if k not in without and (not only or k in only)}
+    wanted = [k for k in only or FAULTS if size.spools or "spool" not in k]
+    kinds = {k: FAULTS[k] for k in wanted if k not in without}
     drawn = list(kinds)[: size.faults]  # each at least once, where there are enough
     drawn += chance.choices(list(kinds), list(kinds.values()), k=size.faults - len(drawn))
     chance.shuffle(drawn)
     faults = [Fault(kind, chance.random()) for kind in drawn]
-    return Script(seed, runs, faults, size.producers, size.workers)
+    spools = list(range(size.producers))[size.producers - size.spools :]
+    return Script(seed, runs, faults, size.producers, size.workers, spools)
 
 
 def _poison(chance: random.Random, n_frames: int) -> dict[int, str]:
-    """Three frames, one of each kind; the killer costs several workers."""
+    """A frame of each kind; the killer costs several workers."""
     where = chance.sample(range(n_frames), len(POISON))
     return dict(zip(where, POISON, strict=True))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import shutil
 import subprocess
+import tempfile
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -14,16 +16,23 @@ import numpy as np
 HERE = Path(__file__).parent
 
 
-@lru_cache
-def library(folder: Path) -> Path | None:
+@cache
+def library() -> Path | None:
     """Compile it once; None where there is no compiler."""
     compiler = shutil.which("cc") or shutil.which("gcc")
     if compiler is None:
         return None
-    made = folder / "shim.so"
+    made = Path(_place().name) / "shim.so"
     words = [compiler, "-shared", "-fPIC", "-O1", "-o", made, HERE / "shim.c", "-ldl"]
     subprocess.run(words, check=True)
     return made
+
+
+@cache
+def _place() -> tempfile.TemporaryDirectory[str]:
+    place = tempfile.TemporaryDirectory(prefix="shim-")
+    atexit.register(place.cleanup)
+    return place
 
 
 @dataclass
@@ -35,7 +44,7 @@ class Shim:
 
     def __post_init__(self) -> None:
         self.record = self.folder / f"{self.name}.synced"
-        self._library = library(self.folder)
+        self._library = library()
         path = self.folder / f"{self.name}.shim"
         np.zeros(2, np.int64).tofile(path)
         self._control = np.memmap(path, dtype=np.int64, mode="r+")

@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-SIZE_MB = 192
-
 
 @lru_cache
 def can_mount(folder: Path) -> bool:
@@ -24,7 +22,7 @@ class SmallDisk:
     """A tmpfs; an ordinary folder where mounting is not permitted."""
 
     place: Path
-    size_mb: int = SIZE_MB
+    size_mb: int
     mounted: bool = False
 
     def __post_init__(self) -> None:

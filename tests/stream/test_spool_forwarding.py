@@ -421,6 +421,25 @@ def test_a_server_that_forgets_between_seal_and_file_gets_frames_and_seal_again(
     assert not (tmp_path / "spool" / "md").exists()
 
 
+def test_a_producer_that_died_after_its_seal_is_resumed_until_the_file_has_all(
+    start: Start, server: Server, disk: Disk, clock: Clock, tmp_path: Path
+) -> None:
+    producer = start()
+    give(producer, 7)
+    producer.seal()
+    producer = start(resume=True)
+    assert (producer.next_index, producer.seal(), producer.settle()) == (7, 7, False)
+    with pytest.raises(RunRefused, match="complete with 7 frames"):
+        give(producer, 1)
+    server.forget()
+    while not producer.settle():
+        clock.sleep(1.0)
+        if server.run("md").sealed is not None:
+            disk.write()
+    disk.assert_is(FRAMES[:7])
+    assert not (tmp_path / "spool" / "md").exists()
+
+
 def test_damage_below_what_the_server_has_costs_nothing(
     start: Start, server: Server, disk: Disk, tmp_path: Path
 ) -> None:

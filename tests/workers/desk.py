@@ -61,13 +61,15 @@ class Desk:
     def choose(self, reference: str) -> Choice:
         return self.choices.get(reference) or Choice(champion=reference)
 
+    def isolation(self) -> IsolatedPredictor:
+        self.isolations.append(IsolatedPredictor(self.child, timeout_s=self.timeout_s))
+        return self.isolations[-1]
+
     def worker(self, name: str = "w", **options: Any) -> Worker:
-        isolation = IsolatedPredictor(self.child, timeout_s=self.timeout_s)
-        self.isolations.append(isolation)
         return Worker(
             self.broker,
             lambda: self,
-            isolation=isolation,
+            isolation=self.isolation(),
             name=name,
             settings=self.broker.settings,
             clock=self.clock,

@@ -3,6 +3,7 @@ from __future__ import annotations
 import io
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -15,9 +16,10 @@ from mortal_child import BABBLES, DIES_ONCE, HANGS, KILLS
 from model_store.bundle import Bundle
 from stream.memory_broker import MemoryBroker
 from stream.settings import Settings
+from workers.batcher import Job
 from workers.isolation import read_message, write_message
 from workers.predictor import Predictor
-from xas.errors import WorkerUnfit
+from xas.errors import ServerUnreachable, WorkerUnfit
 
 pytestmark = pytest.mark.processes
 
@@ -82,6 +84,26 @@ def test_a_child_that_answers_nonsense_has_failed(desk: Desk) -> None:
     desk.worker().step(0)
     assert desk.status() == [2, 1]
     assert "answered nonsense" in desk.dead()[0].reason
+
+
+def test_an_answer_that_nobody_waited_for_is_not_the_next_frames(
+    desk: Desk, predictor: Predictor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("workers.isolation.BEAT_S", 0.001)
+    beats = iter([None, ServerUnreachable("away")])  # the second comes while the child starts
+    frames = iron_oxides(2)
+    desk.push(frames)
+    first, second = Job.of(desk.lend()[0]).frames()
+    isolated = desk.isolation()
+    with pytest.raises(ServerUnreachable):
+        isolated.predict(first, partial(raise_next, beats))
+    found = isolated.predict(second).intensity
+    np.testing.assert_allclose(found, predictor.predict(frames[1:]).intensity, atol=1e-6)
+
+
+def raise_next(errors: Iterator[Exception | None]) -> None:
+    if error := next(errors):
+        raise error
 
 
 @pytest.mark.parametrize("program", ["raise SystemExit(3)", "import os; os.write(1, b'oops')"])
