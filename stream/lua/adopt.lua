@@ -4,9 +4,10 @@
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then return {'fenced'} end
 local f = redis.call('HMGET', KEYS[2], 'next', 'watermark', 'refusal', 'bytes', 'priority')
 if not f[1] then return {'unknown'} end
-if (f[3] or '') ~= '' then  -- see refuse
-  redis.call('HINCRBY', KEYS[3], 'refused', string.format('%d', -tonumber(f[4])))
-  redis.call('HINCRBY', KEYS[3], f[5], f[4])
+local bytes = string.match(f[4] or '', '^%d+$')
+if (f[3] or '') ~= '' and bytes and (f[5] == 'live' or f[5] == 'bulk') then  -- see refuse
+  redis.pcall('HINCRBY', KEYS[3], 'refused', '-' .. bytes)
+  redis.pcall('HINCRBY', KEYS[3], f[5], bytes)
 end
 local n = tonumber(ARGV[2])
 redis.call('HSET', KEYS[2], 'next', string.format('%d', math.max(n, tonumber(f[1]) or 0)),
