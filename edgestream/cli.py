@@ -17,6 +17,7 @@ from edgestream.acl_command import acl
 from edgestream.archive_command import archive_app
 from edgestream.bench_command import bench
 from edgestream.discard_command import discard
+from edgestream.dashboard_command import dashboard
 from edgestream.dlq_command import dlq_app
 from edgestream.drain_command import drain, pause, resume
 from edgestream.ending import end_well
@@ -88,6 +89,7 @@ for _command in (drain, pause, resume, discard):
     app.command()(_command)
 app.command()(exporter)
 app.command()(metrics)
+app.command()(dashboard)
 
 
 def say_version(wanted: bool) -> None:

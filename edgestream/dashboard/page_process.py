@@ -1,0 +1,100 @@
+"""The page as a process: a socket, a thread for the web server, and an end."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import sys
+import threading
+import webbrowser
+from dataclasses import dataclass
+from pathlib import Path
+
+import uvicorn
+
+from edgestream.attendance import stop_signal
+from edgestream.dashboard.operator import Operator, read_token
+from edgestream.dashboard.places import Places
+from edgestream.dashboard.routes import application
+from edgestream.dashboard.watches import Watches
+from stream.service import say
+from xas.errors import Reject
+
+
+@dataclass(frozen=True, kw_only=True)
+class PageOptions:
+    """Where the page is and what it answers to.
+
+    strict: exactly this port; else another where it is taken.
+    """
+
+    host: str
+    port: int
+    strict: bool
+    names: tuple[str, ...] = ()
+    token_file: Path | None = None
+    open_browser: bool = False
+
+
+def run_page(places: Places, options: PageOptions, *, follow_parent: bool) -> None:
+    """Serve the page until stopped. Reject where the port is taken or the token is of no use."""
+    stop = stop_signal(follow_parent=follow_parent)
+    operator = Operator(places, read_token(options.token_file))
+    listening = _listen(options)
+    watches = Watches(places)
+    names = (options.host, socket.gethostname(), *options.names)
+    app = application(places, operator, names, watches)
+    config = uvicorn.Config(
+        app, log_level="warning", access_log=False, lifespan="off", server_header=False,
+        timeout_graceful_shutdown=2, ws="none",
+    )  # fmt: skip
+    server = uvicorn.Server(config)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listening]}, name="page")
+    thread.start()
+    address = _address(options.host, listening.getsockname()[1])
+    say(f"page: {address}" + ("" if operator.is_there else "  (read-only)"))
+    if options.open_browser:
+        _open(address)
+    while not stop.wait(1.0) and thread.is_alive():
+        pass
+    watches.close()
+    server.should_exit = True
+    thread.join()
+
+
+def _listen(options: PageOptions) -> socket.socket:
+    family = socket.AF_INET6 if ":" in options.host else socket.AF_INET
+    try:
+        return _bound(family, options.host, options.port)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE and not options.strict:
+            return _bound(family, options.host, 0)
+        where = f"{options.host} port {options.port}"
+        raise Reject(f"{where}: {error.strerror}; --port 0 takes any that is free") from None
+
+
+def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    listening = socket.socket(family)
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listening.bind((host, port))
+        listening.listen(128)
+    except OSError:
+        listening.close()
+        raise
+    return listening
+
+
+def _address(host: str, port: int) -> str:
+    shown = {"0.0.0.0": "localhost", "::": "localhost"}.get(host, host)  # noqa: S104
+    return f"http://[{shown}]:{port}/" if ":" in shown else f"http://{shown}:{port}/"
+
+
+def _open(address: str) -> None:
+    """In the user's browser, where there is a screen to show it on."""
+    seen = (
+        sys.platform == "darwin" or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
+    if not (seen and webbrowser.open(address)):
+        say(f"page: open {address} in a browser")

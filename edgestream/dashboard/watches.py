@@ -1,0 +1,53 @@
+"""Which watches run: one for the service and one for each run that somebody looks at."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from edgestream.dashboard.places import Places
+from edgestream.dashboard.run_watch import RunWatch
+from edgestream.dashboard.service_watch import ServiceWatch
+from edgestream.dashboard.watch import Watch
+
+SERVICE = ""
+
+
+class Watches:
+    """Starts a watch when its first viewer comes; it ends by itself some time after its last."""
+
+    def __init__(self, places: Places) -> None:
+        self._places = places
+        self._lock = threading.Lock()
+        self._running: dict[str, Watch] = {}
+        self.closed = False
+
+    def service(self) -> Watch:
+        """That of the service."""
+        return self._get(SERVICE, lambda: ServiceWatch(self._places, self._may_end))
+
+    def run(self, run: str) -> Watch:
+        """That of a run, also of one that has not begun."""
+        return self._get(run, lambda: RunWatch(run, self._places, self._may_end))
+
+    def _get(self, name: str, make: Callable[[], Watch]) -> Watch:
+        with self._lock:
+            if name not in self._running:
+                self._running[name] = make()
+                self._running[name].start()
+            return self._running[name].wanted()
+
+    def _may_end(self, watch: Watch) -> bool:
+        """Whether nobody came since it found itself alone; then it is forgotten."""
+        with self._lock:
+            if not watch.is_idle:
+                return False
+            self._running = {k: w for k, w in self._running.items() if w is not watch}
+            return True
+
+    def close(self) -> None:
+        """End all, with the streams of their viewers."""
+        with self._lock:
+            self.closed, running = True, list(self._running.values())
+        for watch in running:
+            watch.close()
