@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -168,9 +167,7 @@ class _Page:
         return await self._change(request, RollBack, self._operator.roll_back)
 
     async def requeue(self, request: Request) -> Response:
-        return await self._change(
-            request, Requeue, lambda asked, _: self._operator.requeue(asked)
-        )
+        return await self._change(request, Requeue, lambda asked, _: self._operator.requeue(asked))
 
     async def _change(
         self, request: Request, kind: type[_T], act: Callable[[_T, str], Any]
