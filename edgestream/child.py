@@ -1,8 +1,8 @@
-"""``python -m edgestream.child``: a worker, a writer, an isolated child, or a trainer's process.
+"""``python -m edgestream.child``: one role of the service, or of its trainer.
 
 The same as the commands, but without what only people need: no command line library is loaded, and
-of edgestream only what the role uses. Workers and writers end with standard input, whose other end
-their parent holds; the server is $EDGESTREAM_URL, which may hold a password.
+of edgestream only what the role uses. Worker, writer and page end with standard input, whose other
+end their parent holds; the server is $EDGESTREAM_URL, which may hold a password.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ from stream.log import LOG_VARIABLE, speak_json
 def main() -> None:
     """Run one role until it is told to stop."""
     words = _parser().parse_args()
-    roles = {"worker": work, "writer": write, "isolated": isolate, "jobs": jobs, "training": train}
+    roles = {"worker": work, "writer": write, "page": show, "isolated": isolate}
+    roles |= {"jobs": jobs, "training": train}
     if os.environ.get(LOG_VARIABLE) == "json":
         speak_json(words.role)
     end_well(lambda: roles[words.role](words))
@@ -27,13 +28,20 @@ def main() -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="edgestream.child", allow_abbrev=False)
-    parser.add_argument("role", choices=("worker", "writer", "isolated", "jobs", "training"))
+    roles = ("worker", "writer", "page", "isolated", "jobs", "training")
+    parser.add_argument("role", choices=roles)
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--models")
     parser.add_argument("--name", default="worker")
     parser.add_argument("--metrics-port")
     parser.add_argument("--out", type=Path, default=Path())
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("--port", type=int, default=0)
+    parser.add_argument("--strict", action="store_true")
+    parser.add_argument("--allow-host", action="append", default=[])
+    parser.add_argument("--operator-token-file", type=Path)
+    parser.add_argument("--open", action="store_true")
     return parser
 
 
@@ -65,6 +73,28 @@ def write(words: argparse.Namespace) -> None:
         settings=settings,
         follow_parent=True,
         metrics=words.metrics_port,
+    )
+
+
+def show(words: argparse.Namespace) -> None:
+    """The live page."""
+    from edgestream.dashboard.page_options import PageOptions
+    from edgestream.dashboard.page_process import run_page
+    from edgestream.dashboard.places import Places
+
+    settings = settings_from_options(words.set)
+    url = os.environ["EDGESTREAM_URL"]
+    run_page(
+        Places(url=url, out=words.out, models=words.models, settings=settings),
+        PageOptions(
+            host=words.host,
+            port=words.port,
+            strict=words.strict,
+            names=tuple(words.allow_host),
+            token_file=words.operator_token_file,
+            open_browser=words.open,
+        ),
+        follow_parent=True,
     )
 
 

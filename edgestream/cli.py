@@ -16,8 +16,9 @@ import typer
 from edgestream.acl_command import acl
 from edgestream.archive_command import archive_app
 from edgestream.bench_command import bench
+from edgestream.dashboard.page_options import PageOptions
+from edgestream.dashboard_command import NoPage, PagePort, TokenFile, dashboard
 from edgestream.discard_command import discard
-from edgestream.dashboard_command import dashboard
 from edgestream.dlq_command import dlq_app
 from edgestream.drain_command import drain, pause, resume
 from edgestream.ending import end_well
@@ -361,13 +362,16 @@ def serve(
         Path | None, typer.Option(help="Folder for the server's data. Default: OUT/.server.")
     ] = None,
     metrics_port: ServiceMetricsPort = None,
+    page_port: PagePort = None,
+    no_page: NoPage = False,
+    operator_token_file: TokenFile = None,
     set_: Set = None,
 ) -> None:
-    """Server, workers and writer on this machine until stopped. Push with another terminal.
+    """Server, workers, writer and live page on this machine until stopped.
 
     edgestream serve --out results/
 
-    edgestream push md.extxyz --run md-300K
+    edgestream push md.extxyz --run md-300K            from another terminal
 
     Ctrl-C or SIGTERM finishes what was accepted. What others still hold is kept in --data-dir.
     The port asks for a password, which edgestream finds in a file that only you can read.
@@ -386,6 +390,7 @@ def serve(
             server=redis_server,
             data_dir=data_dir or out / ".server",
             port=port,
+            page=None if no_page else PageOptions.at(page_port, operator_token_file),
             settings=settings_of(set_),
             metrics=metrics_port,
         )
@@ -476,17 +481,35 @@ def match(
 def demo(
     out: Annotated[Path, typer.Option(help="Folder for the result.")] = Path("demo-out"),
     frames_per_s: Annotated[float, typer.Option("--rate", min=0.1, help="Frames a second.")] = 50.0,
+    live: Annotated[
+        bool, typer.Option("--live", help="Run the dynamics here, and open the page.")
+    ] = False,
+    frames: Annotated[int | None, typer.Option(min=1, help="End after so many.")] = None,
+    page_port: PagePort = None,
+    no_page: NoPage = False,
     as_json: AsJson = False,
 ) -> None:
-    """Replay a trajectory that comes with edgestream, live, and draw its spectra."""
-    from edgestream.demo_command import run_demo
+    """Replay a trajectory that comes with edgestream, live, and draw its spectra.
+
+    edgestream demo --live       GFN2-xTB dynamics until Ctrl-C, on a page in your browser
+
+    --live needs tblite: pip install 'edgestream[demo-input]'; without, the replay is shown.
+    """
+    from edgestream.demo_command import DemoRequest, run_demo
     from edgestream.progress import show_progress
     from edgestream.tables import print_summary
     from stream.service import StopSignal
 
+    request = DemoRequest(
+        out=out,
+        frames_per_s=frames_per_s,
+        page=None if no_page else PageOptions.at(page_port, open_browser=live),
+        live=live,
+        frames=frames,
+    )
     stop = StopSignal().listen()
     with show_progress("demo") as progress:
-        summary, picture = run_demo(out, frames_per_s, progress, stop)
+        summary, picture = run_demo(request, progress, stop)
     print_summary(summary, plot=picture, as_json=as_json)
 
 

@@ -7,9 +7,9 @@ from typing import Annotated
 
 import typer
 
+from edgestream.dashboard.page_options import PORT, PageOptions
 from edgestream.options import Models, Set, Url, server_url, settings_of
 
-PORT = 8050
 TokenFile = Annotated[
     Path | None,
     typer.Option(
@@ -20,6 +20,12 @@ TokenFile = Annotated[
         show_envvar=False,
     ),
 ]
+
+PagePort = Annotated[
+    int | None,
+    typer.Option(min=0, max=65535, help=f"Port of the live page. Default: {PORT}, if free."),
+]
+NoPage = Annotated[bool, typer.Option("--no-page", help="No live page.")]
 
 
 def dashboard(
@@ -51,7 +57,7 @@ def dashboard(
 
     head -c 24 /dev/urandom | base64 > token; edgestream dashboard --operator-token-file token
     """
-    from edgestream.dashboard.page_process import PageOptions, run_page
+    from edgestream.dashboard.page_process import run_page
     from edgestream.dashboard.places import Places
 
     run_page(

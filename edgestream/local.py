@@ -10,6 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from edgestream.dashboard.page_options import PageOptions
 from edgestream.embedded import EmbeddedServer
 from edgestream.passwords import port_password
 from edgestream.recorders import next_address, serve_exporter
@@ -32,7 +33,8 @@ class ServiceOptions:
 
     ``port`` 0: our own server is for this user's processes only. ``out`` None: no writer of ours.
     On somebody else's server only what is missing is started. ``metrics``: the address of this
-    process's metrics; the writer has the port after it, the workers those that follow.
+    process's metrics; the writer has the port after it, the workers those that follow. ``page`` None: no live
+    page.
     """
 
     url: str | None = None
@@ -43,6 +45,7 @@ class ServiceOptions:
     server: str | None = None
     data_dir: Path | None = None
     port: int = 0
+    page: PageOptions | None = None
     settings: Settings = DEFAULTS
     metrics: str | None = None
 
@@ -100,6 +103,8 @@ class LocalService:
             self.start_writer(o.out)
         for number in range(self._workers_to_start()):
             self.start_worker(number)
+        if o.page is not None:
+            self.start_page(o.page)
 
     def is_ready(self) -> bool:
         """Whether a writer is at work, and a worker unless none was asked for."""
@@ -141,8 +146,15 @@ class LocalService:
             command += ["--models", str(self.options.models)]
         self._add(f"worker {number}", [*command, "--name", f"w{number}"], 2 + number)
 
-    def _add(self, name: str, command: list[str], ports_on: int) -> None:
-        if self.options.metrics is not None:
+    def start_page(self, page: PageOptions) -> None:
+        """Start the live page; frames travel without it, so nothing ends where it fails."""
+        command = [*self._command("page"), *page.words(), "--out", str(self.options.out or ".")]
+        if self.options.models is not None:
+            command += ["--models", str(self.options.models)]
+        self._add("page", command)
+
+    def _add(self, name: str, command: list[str], ports_on: int | None = None) -> None:
+        if self.options.metrics is not None and ports_on is not None:
             command += ["--metrics-port", next_address(self.options.metrics, ports_on)]
         # everybody on this machine can read a command line; an environment only its own user
         log = {LOG_VARIABLE: "json"} if speaks_json() else {}
@@ -157,11 +169,11 @@ class LocalService:
         if self._server is not None and not self._server.running:
             raise ServiceFailed("our own server has ended; --resume goes on from the file")
         self._supervisor.watch()
-        for role in ("writer", "worker"):
+        for role in ("writer", "worker", "page"):
             failures = self._supervisor.failures(role)
             if role == "writer" and failures and all(s.writer_alive for s in self.broker.shards()):
                 continue  # another writer was there first
-            if failures and not self._supervisor.alive(role):
+            if failures and role != "page" and not self._supervisor.alive(role):
                 raise ServiceFailed(failures[-1])
             for words in failures[self._given_up.get(role, 0) :]:
                 self._tell(f"{role} given up: {words}")
@@ -174,10 +186,11 @@ class LocalService:
     def stop(self) -> None:
         """Workers finish the batch in hand, the writer what is in the stream, then all end."""
         if self._is_idle():
-            self._supervisor.stop("worker", "writer")
+            self._supervisor.stop("worker", "writer", "page")
         else:
             self._supervisor.stop("worker")
             self._supervisor.stop("writer")
+            self._supervisor.stop("page")
         if self._broker is not None:
             self._broker.close()
         if self._server is not None:

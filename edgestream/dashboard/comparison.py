@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 
 from edgestream.dashboard.file_reading import rows_at, sites_of
 from edgestream.match import match
-from edgestream.prediction import predict
 from stream.result_file.reader import RunFile
 from stream.sources.measured import MeasuredSpectrum, read_measured
 from xas.errors import BadSpectrum, Reject
@@ -107,6 +106,8 @@ def with_model(file: RunFile, reference: str, models: Path | None) -> Comparison
 
     Raises Reject where the run keeps no structures, UnknownModel where there is no such model.
     """
+    from edgestream.prediction import predict  # with a runtime that only this needs
+
     _require_average(file)
     frames = np.unique(np.linspace(0, file.n_frames - 1, SAMPLED_FRAMES).astype(np.int64))
     status = np.asarray(rows_at(file, "status", frames))

@@ -10,10 +10,10 @@ import msgspec
 
 from edgestream.dashboard.places import Places
 from edgestream.dead_frames import Choice, find, requeue
-from edgestream.model_commands import require_fit
 from edgestream.models import open_store
 from edgestream.passwords import SHORTEST, read_password
 from model_store.aliases import CHAMPION
+from model_store.verification import parity_fault
 from stream.messages import check_run_name
 from xas.errors import Reject
 
@@ -77,7 +77,8 @@ class Operator:
     def promote(self, asked: Promotion, who: str) -> Any:
         """The move that was made. AliasMoved where somebody else was faster."""
         store = open_store(self._places.models)
-        require_fit(store.get(f"{asked.name}@{asked.version}"))
+        if fault := parity_fault(store.get(f"{asked.name}@{asked.version}")):
+            raise Reject(f"{asked.name}@{asked.version}: {fault}; nothing was changed")
         return store.promote(
             asked.name, asked.version, asked.alias, who=who, why=asked.why, expect=asked.expect
         )

@@ -8,33 +8,17 @@ import socket
 import sys
 import threading
 import webbrowser
-from dataclasses import dataclass
-from pathlib import Path
 
 import uvicorn
 
 from edgestream.attendance import stop_signal
 from edgestream.dashboard.operator import Operator, read_token
+from edgestream.dashboard.page_options import PageOptions
 from edgestream.dashboard.places import Places
 from edgestream.dashboard.routes import application
 from edgestream.dashboard.watches import Watches
 from stream.service import say
 from xas.errors import Reject
-
-
-@dataclass(frozen=True, kw_only=True)
-class PageOptions:
-    """Where the page is and what it answers to.
-
-    strict: exactly this port; else another where it is taken.
-    """
-
-    host: str
-    port: int
-    strict: bool
-    names: tuple[str, ...] = ()
-    token_file: Path | None = None
-    open_browser: bool = False
 
 
 def run_page(places: Places, options: PageOptions, *, follow_parent: bool) -> None:

@@ -72,7 +72,16 @@ def dynamics(atoms: Any) -> Iterator[tuple[float, Any]]:
     """Yield (time in fs, the atoms) for every saved frame of an equilibrated Langevin run."""
     random = np.random.default_rng(SEED)
     thermalise(atoms, random)
-    langevin: Any = Langevin(
+    langevin = langevin_of(atoms, random)
+    langevin.run(EQUILIBRATION_STEPS)
+    for frame in range(N_FRAMES):
+        yield frame * STEPS_A_FRAME * STEP_FS, atoms
+        langevin.run(STEPS_A_FRAME)
+
+
+def langevin_of(atoms: Any, random: np.random.Generator) -> Any:
+    """Return a Langevin run at TEMPERATURE_K; ``atoms`` have a calculator and momenta."""
+    return Langevin(
         atoms,
         STEP_FS * units.fs,
         temperature_K=TEMPERATURE_K,
@@ -80,10 +89,6 @@ def dynamics(atoms: Any) -> Iterator[tuple[float, Any]]:
         rng=random,
         fixcm=False,  # the frames are centred on the iron anyway
     )
-    langevin.run(EQUILIBRATION_STEPS)
-    for frame in range(N_FRAMES):
-        yield frame * STEPS_A_FRAME * STEP_FS, atoms
-        langevin.run(STEPS_A_FRAME)
 
 
 def thermalise(atoms: Any, random: np.random.Generator) -> None:
