@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.image import imread
 from numpy.typing import NDArray
+from PIL import Image
 from playwright.sync_api import Page
 
 DOCS = Path(__file__).parents[2] / "docs"
@@ -19,7 +20,8 @@ def picture(page: Page, name: str, folder: Path) -> None:
     """Take one; with EDGESTREAM_SCREENSHOTS=1 into docs/, where it replaces the one before."""
     path = (DOCS if os.environ.get("EDGESTREAM_SCREENSHOTS") else folder) / name
     page.mouse.move(0, 0)
-    page.screenshot(path=path, full_page=True)
+    taken = Image.open(io.BytesIO(page.screenshot(full_page=True)))
+    taken.convert("RGB").quantize(96).save(path, optimize=True)
     assert path.stat().st_size < MOST_BYTES
 
 
