@@ -101,7 +101,7 @@ def measured_from(name: str, content: bytes) -> MeasuredSpectrum:
     )
 
 
-def with_model(file: RunFile, reference: str, models: Path | None) -> Comparison:
+def with_model(file: RunFile, reference: str, models: str | None) -> Comparison:
     """The same frames by another model: SAMPLED_FRAMES of the run, evenly, the same absorbers.
 
     Raises Reject where the run keeps no structures, UnknownModel where there is no such model.

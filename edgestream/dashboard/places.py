@@ -23,7 +23,7 @@ class Places:
 
     url: str
     out: Path | None
-    models: Path | None
+    models: str | None
     settings: Settings
 
     @property

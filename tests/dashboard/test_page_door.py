@@ -23,7 +23,7 @@ ACTIONS = ("", "/promote", "/rollback", "/requeue")
 
 def client_of(folder: Path, token: str | None, address: str = HERE) -> TestClient:
     places = Places(
-        url="redis://127.0.0.1:1", out=folder, models=folder / "models", settings=Settings()
+        url="redis://127.0.0.1:1", out=folder, models=str(folder / "models"), settings=Settings()
     )
     app = application(places, Operator(places, token), ["page.example"], Watches(places))
     return TestClient(app, base_url=address)
