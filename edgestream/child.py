@@ -85,7 +85,13 @@ def show(words: argparse.Namespace) -> None:
     settings = settings_from_options(words.set)
     url = os.environ["EDGESTREAM_URL"]
     run_page(
-        Places(url=url, out=words.out, models=words.models, settings=settings),
+        Places(
+            url=url,
+            out=words.out,
+            models=words.models,
+            settings=settings,
+            jobs_url=os.environ.get("EDGESTREAM_JOBS_URL") or None,
+        ),
         PageOptions(
             host=words.host,
             port=words.port,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -9,6 +10,7 @@ import typer
 
 from edgestream.dashboard.page_options import PORT, PageOptions
 from edgestream.options import Models, Set, Url, server_url, settings_of
+from edgestream.passwords import complete_url, url_of_option
 
 TokenFile = Annotated[
     Path | None,
@@ -28,6 +30,12 @@ PagePort = Annotated[
 NoPage = Annotated[bool, typer.Option("--no-page", help="No live page.")]
 
 
+def jobs_server() -> str | None:
+    """The server of the trainer's jobs that the environment names; it may hold a password."""
+    named = os.environ.get("EDGESTREAM_JOBS_URL")
+    return complete_url(named) if named else None
+
+
 def dashboard(
     out: Annotated[
         Path | None, typer.Option(help="Folder of result files, to look at earlier runs too.")
@@ -43,6 +51,13 @@ def dashboard(
     ] = None,
     operator_token_file: TokenFile = None,
     models: Models = None,
+    jobs_url: Annotated[
+        str | None,
+        typer.Option(
+            callback=url_of_option,
+            help="Server of the trainer's jobs. Default: $EDGESTREAM_JOBS_URL; without: not shown.",
+        ),
+    ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     set_: Set = None,
 ) -> None:
@@ -61,7 +76,13 @@ def dashboard(
     from edgestream.dashboard.places import Places
 
     run_page(
-        Places(url=server_url(redis_url), out=out, models=models, settings=settings_of(set_)),
+        Places(
+            url=server_url(redis_url),
+            out=out,
+            models=models,
+            settings=settings_of(set_),
+            jobs_url=jobs_url or jobs_server(),
+        ),
         PageOptions(
             host=host,
             port=PORT if port is None else port,

@@ -19,12 +19,16 @@ MOST_FILES = 200
 
 @dataclass(frozen=True, kw_only=True)
 class Places:
-    """``out`` None: only the files that the server knows of; ``models`` None: the user's store."""
+    """``out`` None: only the files that the server knows of; ``models`` None: the user's store.
+
+    jobs_url  the server of the trainer's jobs, where there is one
+    """
 
     url: str
     out: Path | None
     models: str | None
     settings: Settings
+    jobs_url: str | None = None
 
     @property
     def shown_url(self) -> str:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from edgestream.dashboard.job_list import JobList
 from edgestream.dashboard.letters import letter
 from edgestream.dashboard.model_list import ModelList
 from edgestream.dashboard.places import Places
@@ -24,7 +25,7 @@ MOST_RUNS = 200
 
 
 class ServiceWatch(Watch):
-    """Posts service, runs and models. Rates are over the last second; latency from push to
+    """Posts service, runs, models and jobs. Rates are over the last second; latency from push to
     prediction is that of frames that just came, of one run at a time.
     """
 
@@ -33,7 +34,7 @@ class ServiceWatch(Watch):
         self._places = places
         self._broker = places.broker()
         self._version = ""
-        self._models = ModelList(places)
+        self._models, self._jobs = ModelList(places), JobList(places)
         self._models_at = -MODELS_S
         self._before: dict[str, tuple[float, RunState]] = {}
         self._latency: dict[str, float] = {}
@@ -45,6 +46,7 @@ class ServiceWatch(Watch):
         if began - self._models_at > MODELS_S:
             self._models_at = began
             self.board.post("models", letter(self._models.now()))
+            self.board.post("jobs", letter(self._jobs.now()))
         self.stop.wait(max(0.05, LOOK_S - (time.monotonic() - began)))
 
     def end(self) -> None:

@@ -63,11 +63,13 @@ class Watch:
             try:
                 self.step()
             except (EdgestreamError, OSError) as error:
-                self._tell(str(error))
-                self.stop.wait(1.0)
+                self._rest(str(error))
+            except Exception as error:  # noqa: BLE001 - a page that stands still says nothing
+                self._rest(f"a defect ({type(error).__name__}: {error}); please report it")
         self.end()
 
-    def _tell(self, words: str) -> None:
+    def _rest(self, words: str) -> None:
         if words != self._said:
             say(f"page: {words}")
         self._said = words
+        self.stop.wait(1.0)

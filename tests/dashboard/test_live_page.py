@@ -174,7 +174,7 @@ def test_the_waterfall_is_zoomed_and_its_numbers_are_those_of_the_file(
     service: Service, viewer: Viewer
 ) -> None:
     page = viewer.open("run=md")
-    viewer.sees("#waterfall .words", "1 of 2 of 400 frames")
+    viewer.sees("#waterfall .words", "200 of 400 frames, evenly chosen")
     page.locator("#waterfall .plot").focus()
     for _ in range(3):
         page.keyboard.press("+")

@@ -216,7 +216,7 @@ export class RunView {
     this.say("track", `largest novelty ${fixed(largest, 2)}, ${alarm}`);
     this.novelty.describe(`largest ${fixed(largest, 2)}, ${alarm}`);
     this.nameAxis();
-    const every = waterfall.step > 1 ? `1 of ${count(waterfall.step)} of ${count(waterfall.end - waterfall.first)} frames` : `${count(waterfall.rows)} frames`;
+    const every = waterfall.step > 1 ? `${count(waterfall.rows)} of ${count(waterfall.end - waterfall.first)} frames, evenly chosen` : `${count(waterfall.rows)} frames`;
     this.say("waterfall", every);
   }
 

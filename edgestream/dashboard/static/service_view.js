@@ -65,6 +65,14 @@ export class ServiceView {
       ["failed", (s) => count(s.failed)],
       ["median difference", (s) => (s.median_percent === null ? DASH : `${fixed(s.median_percent, 2)} %`)],
     ]);
+    this.jobTable = new Table(this.find("#jobs"), [
+      ["job", (j) => j.id],
+      ["task", (j) => j.task, "text"],
+      ["state", (j) => j.state, "text"],
+      ["progress", (j) => j.progress || DASH, "long"],
+      ["time", (j) => span(j.seconds)],
+      ["why it failed", (j) => j.error, "long"],
+    ]);
     this.letterTable = new Table(this.find("#letters"), [
       ["frame", (l) => count(l.frame)],
       ["why", (l) => l.reason, "long"],
@@ -80,6 +88,7 @@ export class ServiceView {
     if (kind === "service") this.takeService(value);
     if (kind === "runs") this.takeRuns(value);
     if (kind === "models") this.takeModels(value);
+    if (kind === "jobs") this.takeJobs(value);
   }
 
   takeService(service) {
@@ -88,7 +97,7 @@ export class ServiceView {
     const writers = service.shards.filter((s) => s.writer_alive).length;
     const total = (name) => this.runs.reduce((sum, run) => sum + (run[name] || 0), 0);
     const words = service.version
-      ? `server ${service.server} (${service.version}) · ${service.workers.length} workers · ${writers} of ${service.shards.length} shards with a writer · ` +
+      ? `server ${service.server} (${service.version}) · ${service.workers.length} ${service.workers.length === 1 ? "worker" : "workers"} · ${writers} of ${service.shards.length} shards with a writer · ` +
         `${count(service.backlog)} frames accepted and not on disk yet · ${rate(total("pushed_per_s"))} frames/s in, ${rate(total("written_per_s"))} to disk`
       : `server ${service.server}: away`;
     this.find("#service-words").textContent = words;
@@ -137,6 +146,14 @@ export class ServiceView {
     const moves = models.flatMap((m) => m.moves.map((move) => ({ ...move, name: m.name })));
     this.moveTable.show(moves.sort((a, b) => (a.when < b.when ? 1 : -1)), (m) => `${m.name} ${m.when} ${m.action} ${m.alias} ${m.after}`);
     this.redraw();
+  }
+
+  takeJobs({ trouble, jobs }) {
+    this.find("#job-part").hidden = !trouble && !jobs.length;
+    const place = this.find("#job-part > .trouble");
+    place.hidden = !trouble;
+    place.textContent = trouble;
+    this.jobTable.show(jobs, (j) => j.id);
   }
 
   // -- what an operator may do -----------------------------------------------------------------
