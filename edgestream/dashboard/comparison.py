@@ -14,11 +14,12 @@ from edgestream.dashboard.file_reading import rows_at, sites_of
 from edgestream.match import match
 from stream.result_file.reader import RunFile
 from stream.sources.measured import MeasuredSpectrum, read_measured
-from xas.errors import BadSpectrum, Reject
+from xas.errors import BadSpectrum, Reject, Retry
 from xas.structure import StructureBatch
 
 Floats = NDArray[np.float64]
 SAMPLED_FRAMES = 32
+PATIENCE_S = 10.0
 _ONE_AT_A_TIME = threading.Lock()  # predictions take a core
 
 
@@ -116,8 +117,12 @@ def with_model(file: RunFile, reference: str, models: str | None) -> Comparison:
         raise Reject("none of the frames that were tried has a spectrum")
     absorbers = [sites_of(file, int(i))["atom"].tolist() for i in frames]
     batch = StructureBatch.concatenate([file.structures(slice(int(i), int(i) + 1)) for i in frames])
-    with _ONE_AT_A_TIME:
+    if not _ONE_AT_A_TIME.acquire(timeout=PATIENCE_S):
+        raise Retry("others are comparing with models: choose it again in a moment")
+    try:
         spectra = predict(batch, reference, absorbers=absorbers, models=models)
+    finally:
+        _ONE_AT_A_TIME.release()
     means = np.stack(
         [spectra.intensity[spectra.structure == k].mean(0) for k in range(len(frames))]
     )

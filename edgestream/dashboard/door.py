@@ -2,7 +2,8 @@
 
 A page of another site that a viewer has open can make the viewer's browser ask us. It cannot read
 the answer without our leave (none is given), unless its own name leads to our address: so Host is
-checked. It could still ask for a change: so a change needs an Origin of ours and the token, which
+checked. It could make us work, so it is not answered where its browser tells (Sec-Fetch-Site). It
+could still ask for a change: so a change needs an Origin of ours and the token, which
 no browser sends by itself.
 """
 
@@ -74,6 +75,8 @@ class Door:
         host = headers.get("host", "")
         if not self._is_ours(host):
             return f"this page does not answer to {host[:80]!r}: start it with --allow-host NAME"
+        if _is_strange(headers):
+            return "this page answers to itself alone, not to other sites"
         if method not in READING and not _same_origin(headers.get("origin", ""), scheme, host):
             return "changes are asked for by this page alone"
         return ""
@@ -88,6 +91,12 @@ class Door:
         except ValueError:
             return name in self._names
         return True
+
+
+def _is_strange(headers: Headers) -> bool:
+    """Whether another site's page asks, as browsers say; following a link to us is welcome."""
+    site = headers.get("sec-fetch-site", "none")
+    return site not in ("none", "same-origin") and headers.get("sec-fetch-mode") != "navigate"
 
 
 def _same_origin(origin: str, scheme: str, host: str) -> bool:

@@ -9,8 +9,10 @@ from edgestream.dashboard.places import Places
 from edgestream.dashboard.run_watch import RunWatch
 from edgestream.dashboard.service_watch import ServiceWatch
 from edgestream.dashboard.watch import Watch
+from xas.errors import Retry
 
 SERVICE = ""
+MOST_WATCHES = 64  # a thread and a connection each
 
 
 class Watches:
@@ -33,6 +35,8 @@ class Watches:
     def _get(self, name: str, make: Callable[[], Watch]) -> Watch:
         with self._lock:
             if name not in self._running:
+                if len(self._running) >= MOST_WATCHES:
+                    raise Retry(f"{MOST_WATCHES} runs are looked at already: again in a minute")
                 self._running[name] = make()
                 self._running[name].start()
             return self._running[name].wanted()

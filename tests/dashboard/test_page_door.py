@@ -116,6 +116,12 @@ def test_without_a_token_of_its_own_the_page_is_read_only(tmp_path: Path, token:
         assert client.get("/api/references").json()["operator"] is False
 
 
+def test_another_site_cannot_make_the_page_work(client: TestClient) -> None:
+    asked = {"sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}
+    assert client.get("/api/references", headers=asked).status_code == 403
+    assert client.get("/", headers=asked | {"sec-fetch-mode": "navigate"}).status_code == 200
+
+
 def test_changes_are_not_made_by_get(client: TestClient) -> None:
     for action in ACTIONS:
         answer = client.get(f"/api/operator{action}", headers={"x-operator-token": TOKEN})

@@ -19,7 +19,7 @@ def places(jobs_url: str | None) -> Places:
     return Places(url="", out=None, models=None, settings=Settings(), jobs_url=jobs_url)
 
 
-def refuse(**arguments: Any) -> None:
+def refuse(running: Any, **arguments: Any) -> None:
     from xas.errors import Reject
 
     raise Reject(f"nothing to learn from {arguments['labels']}")

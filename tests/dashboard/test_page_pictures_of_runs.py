@@ -16,14 +16,14 @@ from edgestream.dashboard.history import MISSING, ROWS, NoveltyTrack, Waterfall
 from edgestream.dashboard.mailbox import Board, Mailbox
 from edgestream.dashboard.picture import Picture, window
 from edgestream.dashboard.places import Places
-from edgestream.dashboard.watches import Watches
+from edgestream.dashboard.watches import MOST_WATCHES, Watches
 from stream.following import Arrived
 from stream.result_file.header import RunHeader
 from stream.result_file.reader import RunFile
 from stream.result_file.rows import Rows
 from stream.result_file.run_folder import RunFolder
 from stream.settings import Settings
-from xas.errors import Reject
+from xas.errors import Reject, Retry
 
 ENERGY = np.linspace(7100.0, 7150.0, 6)
 HEADER = RunHeader(
@@ -189,6 +189,17 @@ def test_a_viewer_that_falls_behind_gets_the_latest() -> None:
     first, then = asyncio.run(fall_behind())
     assert first == {"average": b"before it came"}
     assert then == {"newest": b"999", "average": b"later"}
+
+
+def test_so_many_runs_are_looked_at_and_no_more(tmp_path: Path) -> None:
+    places = Places(url="redis://127.0.0.1:1", out=tmp_path, models=None, settings=Settings())
+    watches = Watches(places)
+    for i in range(MOST_WATCHES):
+        watches.run(f"run-{i}")
+    with pytest.raises(Retry, match="looked at already"):
+        watches.run("one-more")
+    assert watches.run("run-1") is watches.run("run-1")
+    watches.close()
 
 
 def test_all_viewers_of_a_run_share_one_watch_and_their_streams_end_with_it(

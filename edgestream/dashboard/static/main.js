@@ -24,7 +24,7 @@ class Page {
 
   // #run=NAME or #service; neither: the run that arrives now, or the latest, once one is known
   go() {
-    const run = decodeURIComponent((location.hash.match(/^#run=(.+)$/) || ["", ""])[1]);
+    const run = runNamed(location.hash);
     const isService = location.hash === "#service";
     if (location.hash === "#main") return;
     if (run !== this.run || !this.connection.source) {
@@ -91,6 +91,15 @@ class Page {
     } catch {
       this.measured = []; // the connection says that nobody is there
     }
+  }
+}
+
+function runNamed(hash) {
+  const found = hash.match(/^#run=(.+)$/);
+  try {
+    return found ? decodeURIComponent(found[1]) : "";
+  } catch {
+    return ""; // not an address that this page has given
   }
 }
 

@@ -210,11 +210,13 @@ export class RunView {
     this.novelty.show(bins, novelty.largest, bins.map(() => history.alarm));
     const rows = waterfall.uncertainty.map((_, i) => time(waterfall.first + i * waterfall.step));
     this.uncertainty.show(rows, waterfall.uncertainty);
+    const known = novelty.largest.some((x) => x !== null);
     const over = novelty.largest.filter((x) => x > history.alarm).length;
     const largest = Math.max(...novelty.largest.filter((x) => x !== null), 0);
-    const alarm = over ? `${over} of ${bins.length} points above the alarm` : "never above the alarm";
-    this.say("track", `largest novelty ${fixed(largest, 2)}, ${alarm}`);
-    this.novelty.describe(`largest ${fixed(largest, 2)}, ${alarm}`);
+    const alarm = !known ? "this model gives no novelty" : over ? `${over} of ${bins.length} points above the alarm` : "never above the alarm";
+    const words = known ? `largest novelty ${fixed(largest, 2)}, ${alarm}` : alarm;
+    this.say("track", words);
+    this.novelty.describe(words);
     this.nameAxis();
     const every = waterfall.step > 1 ? `${count(waterfall.rows)} of ${count(waterfall.end - waterfall.first)} frames, evenly chosen` : `${count(waterfall.rows)} frames`;
     this.say("waterfall", every);
