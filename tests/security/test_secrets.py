@@ -145,10 +145,11 @@ def listening(pids: list[int]) -> Iterator[str]:
 @pytest.mark.processes
 @pytest.mark.parametrize("with_port", [True, False], ids=["serve", "run"])
 def test_nothing_listens_beyond_this_machine(tmp_path: Path, with_port: bool) -> None:
-    port = free_port()
+    port, page = free_port(), free_port()
     command = [sys.executable, "-m", "edgestream"]
     if with_port:
         command += ["serve", "--out", str(tmp_path), "--port", str(port), "--workers", "1"]
+        command += ["--page-port", str(page)]
     else:
         command += ["run", "-", "-o", str(tmp_path / "md.h5"), "--workers", "1"]
     pipe, log = subprocess.PIPE, tmp_path / "log"
@@ -163,10 +164,11 @@ def test_nothing_listens_beyond_this_machine(tmp_path: Path, with_port: bool) ->
         try:
             until(lambda: len(family(process.pid)) >= 5 or process.poll() is not None)
             until(lambda: not with_port or "serving on" in log.read_text())
-            found = list(listening(family(process.pid)))
+            until(lambda: not with_port or "page: " in log.read_text())
+            found = set(listening(family(process.pid)))
         finally:
             process.terminate()
-    assert found == ([f"0100007F:{port:04X}"] if with_port else [])
+    assert found == ({f"0100007F:{p:04X}" for p in (port, page)} if with_port else set())
 
 
 @pytest.mark.processes
