@@ -55,7 +55,7 @@ def dashboard(
         str | None,
         typer.Option(
             callback=url_of_option,
-            help="Server of the trainer's jobs. Default: $EDGESTREAM_JOBS_URL; without: not shown.",
+            help="Server of the jobs. Default: $EDGESTREAM_JOBS_URL, else the server.",
         ),
     ] = None,
     open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,

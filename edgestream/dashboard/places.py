@@ -21,7 +21,7 @@ MOST_FILES = 200
 class Places:
     """``out`` None: only the files that the server knows of; ``models`` None: the user's store.
 
-    jobs_url  the server of the trainer's jobs, where there is one
+    jobs_url  the server of the trainer's jobs, where it is not the same
     """
 
     url: str

@@ -15,8 +15,11 @@ from stream.settings import Settings
 pytestmark = pytest.mark.processes
 
 
-def places(jobs_url: str | None) -> Places:
-    return Places(url="", out=None, models=None, settings=Settings(), jobs_url=jobs_url)
+NOBODY = "redis://127.0.0.1:1"
+
+
+def places(jobs_url: str | None, url: str = NOBODY) -> Places:
+    return Places(url=url, out=None, models=None, settings=Settings(), jobs_url=jobs_url)
 
 
 def refuse(running: Any, **arguments: Any) -> None:
@@ -29,7 +32,7 @@ def test_jobs_are_listed_with_why_they_failed() -> None:
     with EmbeddedServer() as server:
         jobs = Jobs(server.url, {"train": refuse})
         jobs.enqueue("train", "fe-k-12", labels="none")
-        (waiting,) = JobList(places(server.url)).now()["jobs"]
+        (waiting,) = JobList(places(None, server.url)).now()["jobs"]
         assert (waiting["id"], waiting["task"], waiting["state"]) == ("fe-k-12", "train", "waiting")
         jobs.work(burst=True)
         (failed,) = JobList(places(server.url)).now()["jobs"]
@@ -38,6 +41,6 @@ def test_jobs_are_listed_with_why_they_failed() -> None:
         jobs.close()
 
 
-def test_without_a_server_of_jobs_there_are_none() -> None:
+def test_a_server_of_jobs_that_was_named_is_missed() -> None:
     assert JobList(places(None)).now() == {"trouble": "", "jobs": []}
-    assert "no answer" in JobList(places("redis://127.0.0.1:1")).now()["trouble"]
+    assert "refused" in JobList(places(NOBODY)).now()["trouble"]

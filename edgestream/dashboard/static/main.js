@@ -60,7 +60,7 @@ class Page {
     this.service.take(kind, value);
     if (this.run) {
       this.view.take(kind, value);
-      this.view.offer(this.runs, this.models, this.measured);
+      this.view.difference.offer(this.runs, this.models, this.measured);
     }
   }
 

@@ -2,35 +2,30 @@
 
 import { ask } from "./connection.js";
 import { Curves } from "./curves.js";
+import { Difference } from "./difference.js";
 import { count, fixed, span } from "./numbers.js";
-import { BAND, BLUE, DASHES, INK, LINES, ORANGE, SPREAD } from "./palette.js";
+import { BAND, BLUE, INK, ORANGE, SPREAD } from "./palette.js";
 import { button, saveNumbers, savePicture } from "./saving.js";
-import { unpack, Waterfall } from "./waterfall.js";
+import { Sites } from "./sites.js";
+import { Waterfall } from "./waterfall.js";
 
 const NONE = { stroke: "transparent", width: 0 };
-const AGAIN_MS = 5_000; // a difference to a growing run is asked for at most so often
 
 export class RunView {
   constructor(root) {
     this.root = root;
     this.find = (selector) => root.querySelector(selector);
     this.spectrum = this.makeSpectrum();
-    this.difference = this.makeDifference();
+    this.difference = new Difference(this.find("#difference"));
     this.waterfall = new Waterfall(this.find("#waterfall .plot"), {
       zoomedTo: (first, end) => this.fetchWindow(first, end),
-      picked: (frame) => this.showFrame(frame),
+      picked: (frame) => this.sites.show(frame),
       scaled: (low, high, ramp) => this.showScale(low, high, ramp),
     });
     this.makeTrack();
-    this.sites = null;
+    this.sites = new Sites(this.find("#sites"));
     this.addTools();
-    this.find("#reference").addEventListener("change", () => this.compare());
-    this.find("#measured").addEventListener("change", (event) => this.compareFile(event.target.files[0]));
     this.find("#minus-average").addEventListener("change", () => this.drawWaterfall());
-    this.find("#sites form").addEventListener("submit", (event) => {
-      event.preventDefault();
-      this.showFrame(Number(this.find("#frame").value));
-    });
   }
 
   // -- the plots -------------------------------------------------------------------------------
@@ -52,18 +47,8 @@ export class RunView {
     });
   }
 
-  makeDifference() {
-    return new Curves(this.find("#difference .plot"), {
-      label: "Difference to the reference",
-      x: "energy / eV",
-      y: "difference",
-      series: [{ label: "difference", stroke: BLUE, width: 2 }, { ...NONE }, { ...NONE }, { stroke: "#888", width: 1 }],
-      bands: [{ series: [2, 3], fill: SPREAD }],
-    });
-  }
-
   makeTrack() {
-    const picked = (x) => this.showFrame(Math.round(this.frameOf(x)));
+    const picked = (x) => this.sites.show(Math.round(this.frameOf(x)));
     this.novelty = new Curves(this.find("#track .novelty"), {
       label: "Novelty over time",
       x: "",
@@ -85,7 +70,7 @@ export class RunView {
   addTools() {
     const tools = {
       spectrum: [() => this.spectrum.all(), () => [this.spectrum.canvas], () => this.spectrumColumns()],
-      difference: [() => this.difference.all(), () => [this.difference.canvas], () => this.differenceColumns()],
+      difference: [() => this.difference.plot.all(), () => [this.difference.plot.canvas], () => this.difference.columns()],
       waterfall: [() => this.waterfall.all(), () => [this.waterfall.canvas], () => this.waterfall.history && this.waterfall.columns()],
       track: [
         () => [this.novelty, this.uncertainty].forEach((plot) => plot.all()),
@@ -93,7 +78,11 @@ export class RunView {
         () => this.novelty.columns([this.axis(), "largest_novelty"]),
         () => this.uncertainty.columns([this.axis(), "uncertainty_percent"]),
       ],
-      sites: [() => this.sites && this.sites.all(), () => (this.sites ? [this.sites.canvas] : []), () => this.sites && this.sites.columns(this.siteNames)],
+      sites: [
+        () => this.sites.plot && this.sites.plot.all(),
+        () => (this.sites.plot ? [this.sites.plot.canvas] : []),
+        () => this.sites.plot && this.sites.plot.columns(this.sites.names),
+      ],
     };
     for (const [part, [all, canvases, ...tables]] of Object.entries(tools)) {
       const bar = this.find(`#${part} .toolbar`);
@@ -115,20 +104,16 @@ export class RunView {
   // -- what arrives ----------------------------------------------------------------------------
 
   begin(run) {
-    Object.assign(this, { run, average: null, newest: null, history: null, facts: {}, window: null, comparedAt: 0 });
+    Object.assign(this, { run, average: null, newest: null, history: null, facts: {}, window: null });
     this.find("#run-name").textContent = run;
     this.find("#run-words").textContent = "";
-    this.find("#reference").value = "";
-    this.find("#measured").value = "";
-    this.say("difference", "Choose what to compare with.");
-    this.find("#sites .words").textContent = "Choose a frame here, or click on one above.";
+    this.difference.begin(run);
+    this.sites.begin(run);
     this.spectrum.show([], [], [], [], [], [], []);
-    this.difference.show([], [], [], [], []);
-    for (const plot of [this.spectrum, this.difference, this.novelty, this.uncertainty]) plot.zoomed = false;
+    for (const plot of [this.spectrum, this.novelty, this.uncertainty]) plot.zoomed = false;
     this.novelty.show([], [], []);
     this.uncertainty.show([], []);
     this.waterfall.view = null;
-    this.showSites(null);
   }
 
   say(part, words) {
@@ -159,7 +144,7 @@ export class RunView {
     this.average = average;
     this.drawSpectrum();
     if (this.find("#minus-average").checked) this.drawWaterfall();
-    if (this.find("#reference").value && Date.now() - this.comparedAt > AGAIN_MS) this.compare();
+    this.difference.renew();
   }
 
   takeNewest(newest) {
@@ -167,7 +152,7 @@ export class RunView {
     const wait = newest.latency_s === null ? "" : `, ${span(newest.latency_s)} after it was pushed`;
     this.find(".newest-words").textContent = `frame ${count(newest.frame)}${wait}`;
     this.drawSpectrum();
-    if (!this.find("#frame").value) this.find("#frame").value = newest.frame;
+    this.sites.suggest(newest.frame);
   }
 
   takeHistory(history) {
@@ -288,102 +273,6 @@ export class RunView {
     }
   }
 
-  async showFrame(frame) {
-    if (!Number.isInteger(frame) || frame < 0) return;
-    this.find("#frame").value = frame;
-    try {
-      this.showSites(await ask(this.path(`frames/${frame}`)));
-    } catch (error) {
-      this.find("#sites .words").textContent = error.message;
-    }
-  }
-
-  showSites(found) {
-    const place = this.find("#sites .plot");
-    if (this.sites) this.sites.plot.destroy();
-    place.replaceChildren();
-    this.sites = null;
-    if (!found) return;
-    const words = found.status === 2 ? "has no spectrum: it is a dead letter" : `${found.sites} site${found.sites === 1 ? "" : "s"}`;
-    const some = found.sites > found.atom.length ? `, the first ${found.atom.length} shown` : "";
-    this.find("#sites .words").textContent = `frame ${count(found.frame)}: ${words}${some}; atoms ${found.atom.slice(0, 12).join(", ")}`;
-    if (!found.atom.length) return;
-    this.siteNames = ["energy_ev", ...found.atom.flatMap((a) => [`atom_${a}`]), ...found.atom.map((a) => `atom_${a}_error`)];
-    this.sites = new Curves(place.appendChild(Object.assign(document.createElement("div"), { className: "fill" })), {
-      label: `Spectra of the sites of frame ${found.frame}`,
-      x: "energy / eV",
-      y: "intensity",
-      series: [
-        ...found.atom.map((atom, i) => ({ label: `atom ${atom}`, stroke: LINES[i % LINES.length], dash: DASHES[Math.floor(i / LINES.length) % DASHES.length], width: 1.6 })),
-        ...found.atom.map(() => ({ show: false })),
-      ],
-    });
-    this.sites.show(found.energy, ...found.intensity, ...found.errors);
-  }
-
-  // -- the difference --------------------------------------------------------------------------
-
-  offer(runs, models, measured) {
-    const choice = this.find("#reference");
-    const groups = [
-      ["measured", measured.map((name) => [`measured:${name}`, name])],
-      ["runs", runs.filter((run) => run !== this.run).map((run) => [`run:${run}`, run])],
-      ["models", models.map((name) => [`model:${name}`, name])],
-    ];
-    const wanted = JSON.stringify(groups);
-    if (wanted === this.offered) return;
-    this.offered = wanted;
-    const before = choice.value;
-    choice.replaceChildren(new Option("nothing", ""));
-    for (const [label, entries] of groups) {
-      if (!entries.length) continue;
-      const group = document.createElement("optgroup");
-      group.label = label;
-      group.append(...entries.map(([value, text]) => new Option(text, value)));
-      choice.append(group);
-    }
-    choice.value = before;
-  }
-
-  async compare() {
-    const chosen = this.find("#reference").value;
-    this.find("#measured").value = "";
-    if (!chosen) {
-      this.difference.show([], [], [], [], []);
-      this.say("difference", "Choose what to compare with.");
-      return;
-    }
-    await this.showComparison(() => ask(this.path(`comparison?with=${encodeURIComponent(chosen)}`)));
-  }
-
-  async compareFile(file) {
-    if (!file) return;
-    this.find("#reference").value = "";
-    await this.showComparison(() => ask(this.path(`comparison?name=${encodeURIComponent(file.name)}`), { method: "POST", body: file }));
-  }
-
-  async showComparison(answer) {
-    const run = this.run;
-    this.comparedAt = Date.now();
-    this.find("#difference .plot").classList.add("waiting");
-    if (!this.compared) this.say("difference", "comparing …");
-    try {
-      const found = await answer();
-      if (run !== this.run) return;
-      this.compared = found;
-      const errors = found.errors || found.energy.map(() => null);
-      const band = (sign) => errors.map((x) => (x === null ? null : sign * 2 * x));
-      this.difference.show(found.energy, found.difference, band(1), band(-1), found.energy.map(() => 0));
-      this.say("difference", found.words);
-      this.difference.describe(found.words);
-    } catch (error) {
-      this.difference.show([], [], [], [], []);
-      this.say("difference", error.message);
-    } finally {
-      this.find("#difference .plot").classList.remove("waiting");
-    }
-  }
-
   // -- numbers as they are seen ----------------------------------------------------------------
 
   spectrumColumns() {
@@ -404,12 +293,6 @@ export class RunView {
     return found;
   }
 
-  differenceColumns() {
-    if (!this.compared || !this.difference.data[0].length) return null;
-    const [energy, difference] = this.difference.columns(["energy_ev", "run_minus_reference"]);
-    const at = energy[1].map((e) => this.compared.energy.indexOf(e));
-    return [energy, difference, ["run", at.map((i) => this.compared.run[i])], ["reference", at.map((i) => this.compared.reference[i])]];
-  }
 }
 
 function inWords(facts) {
@@ -425,5 +308,3 @@ function inWords(facts) {
   parts.push(facts.live ? (facts.sealed ? "all pushed, the last are on their way" : "still arriving") : facts.interrupted ? "interrupted" : facts.finished ? "finished" : "not growing");
   return parts.join(" · ");
 }
-
-export { unpack };
