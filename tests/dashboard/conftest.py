@@ -23,6 +23,18 @@ def browser() -> Iterator[Browser]:
 def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
     """With the demo's 400 frames in run ``md``."""
     with Service(tmp_path_factory.mktemp("service")).running() as running:
+        with connect(running.url) as es:
+            with es.run("md", time_units="fs", title="a molecule") as run:
+                for chunk in Opened(Trajectory(path=str(demo_trajectory()))):
+                    run.push(chunk.structures, times=chunk.times_fs)
+            run.result().close()
+        yield running
+
+
+@pytest.fixture(scope="module")
+def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """With the demo's 400 frames in run ``md``."""
+    with Service(tmp_path_factory.mktemp("service")).running() as running:
         with connect(running.url) as es, es.run("md", time_units="fs", title="a molecule") as run:
             for chunk in Opened(Trajectory(path=str(demo_trajectory()))):
                 run.push(chunk.structures, times=chunk.times_fs)

@@ -140,6 +140,8 @@ def test_a_wheel_holds_kernel_scripts_model_and_demo(tmp_path: Path) -> None:
         r"stream/lua/push\.lua",
         r"model_store/builtin/fe-k/\d+/model\.onnx",
         r"edgestream/demo/.*\.extxyz",
+        r"edgestream/dashboard/static/index\.html",
+        r"edgestream/dashboard/static/vendor/uPlot\.iife\.min\.js",
         r"edgestream/py\.typed",
     ):
         assert any(re.fullmatch(pattern, name) for name in held), pattern

@@ -43,7 +43,7 @@ export class ServiceView {
     this.modelTable = new Table(this.find("#model-versions"), [
       ["model", (v) => `${v.name}@${v.version}`],
       ["stands for", (v) => v.aliases.join(", "), "text"],
-      ["at work in", (v) => v.workers || DASH, "text"],
+      ["at work in", (v) => (v.workers ? `${v.workers} worker${v.workers === 1 ? "" : "s"}` : DASH), "text"],
       ["edge", (v) => (v.element ? `${v.element} ${v.edge}` : v.trouble), "text"],
       ["members", (v) => v.members ?? DASH],
       ["median error", (v) => (v.error_percent ? `${fixed(v.error_percent, 1)} %` : DASH)],
@@ -171,7 +171,7 @@ export class ServiceView {
     );
     this.modelTable.show(rows, (v) => `${v.name}@${v.version}`);
     this.find("#requeue-all").hidden = !this.operator.may;
-    for (const { line } of this.letterTable.rows.values()) line.cells[4].hidden = !this.operator.may;
+    for (const { nodes } of this.letterTable.rows.values()) nodes.requeue.hidden = !this.operator.may;
   }
 
   modelButtons(version, held) {
@@ -205,13 +205,14 @@ export class ServiceView {
   }
 
   letterButton(letter, held) {
-    held.line.cells[4].hidden = !this.operator.may;
-    return once(held, "requeue", () => {
+    const made = once(held, "requeue", () => {
       const made = button("Requeue", () => this.requeue(held.row.frame));
       made.setAttribute("aria-label", `Requeue frame ${letter.frame}`);
       made.disabled = letter.where !== "disk";
       return made;
     });
+    made.hidden = !this.operator.may;
+    return made;
   }
 
   async requeue(frame) {
