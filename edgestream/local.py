@@ -33,8 +33,8 @@ class ServiceOptions:
 
     ``port`` 0: our own server is for this user's processes only. ``out`` None: no writer of ours.
     On somebody else's server only what is missing is started. ``metrics``: the address of this
-    process's metrics; the writer has the port after it, the workers those that follow. ``page`` None: no live
-    page.
+    process's metrics; the writer has the port after it, the workers those that follow. ``page``
+    None: no live page.
     """
 
     url: str | None = None

@@ -31,19 +31,6 @@ def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
         yield running
 
 
-@pytest.fixture(scope="module")
-def service(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
-    """With the demo's 400 frames in run ``md``."""
-    with Service(tmp_path_factory.mktemp("service")).running() as running:
-        with connect(running.url) as es, es.run("md", time_units="fs", title="a molecule") as run:
-            for chunk in Opened(Trajectory(path=str(demo_trajectory()))):
-                run.push(chunk.structures, times=chunk.times_fs)
-        with connect(running.url) as es:
-            while not es.runs()[0].finished:
-                pass
-        yield running
-
-
 @pytest.fixture
 def viewer(browser: Browser, service: Service) -> Iterator[Viewer]:
     """Who looks at the service; the browser must have had nothing to complain of."""
