@@ -6,7 +6,6 @@ Everybody on a machine can read the command lines of its processes.
 from __future__ import annotations
 
 import os
-import secrets
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -38,6 +37,8 @@ def read_password(path: Path) -> str:
 
 def make_password(path: Path) -> str:
     """A new random password in a file that only its owner may read."""
+    import secrets  # with its hashes: who only reads a password needs none
+
     password = secrets.token_urlsafe(32)
     try:
         path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
