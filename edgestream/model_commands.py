@@ -66,9 +66,12 @@ def models_show(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="The table of measures as Markdown.")
     ] = False,
+    calibration: Annotated[
+        bool, typer.Option("--calibration", help="How often its intervals hold, and where.")
+    ] = False,
 ) -> None:
     """One model: what it predicts, how good it is, what it was trained on."""
-    from edgestream.model_tables import print_measures_markdown, print_model
+    from edgestream.model_tables import print_coverage, print_measures_markdown, print_model
     from edgestream.models import open_store
     from edgestream.tables import print_json
 
@@ -77,6 +80,8 @@ def models_show(
         print_json(manifest)
     elif markdown:
         print_measures_markdown(manifest)
+    elif calibration:
+        print_coverage(manifest)
     else:
         print_model(manifest)
 

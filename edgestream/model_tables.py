@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from edgestream.tables import print_table
 from model_store.manifest import Manifest, Measures, Origin, PeakErrors, Training
+from xas.errors import Reject
 
 WIDTH = 100
 INDENT = 13
@@ -126,6 +127,24 @@ def print_measures_markdown(manifest: Manifest) -> None:
     rows = [MEASURES, ["---"] + ["---:"] * (len(MEASURES) - 1), *measures_rows(manifest)]
     _say("\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n")
     _say("\n".join(f"- {mark}: {words}" for mark, words in _splits(manifest).items()))
+
+
+def print_coverage(manifest: Manifest) -> None:
+    """``models show --calibration``: how often intervals hold, by energy and by novelty."""
+    found = manifest.calibration
+    if found is None or not found.coverage:
+        raise Reject(f"{manifest.reference} does not say how often its intervals hold")
+    figures = {level: found.figures.get(f"interval_{level}") for level in found.coverage[0].held}
+    reach = (f"{level} %: {_number(sigmas, 2)} sigma" for level, sigmas in figures.items())
+    _say(f"{manifest.reference}: points inside the intervals, of spectra held out")
+    _say(_paragraph("interval", ", ".join(reach) + " to either side"))
+    _say(_paragraph("spectra", found.split))
+    header = ["points", "spectra", *[f"in the {level} %" for level in figures]]
+    rows = [
+        [c.where, str(c.n_spectra), *[f"{100 * held:.1f}" for held in c.held.values()]]
+        for c in found.coverage
+    ]
+    print_table(header, rows)
 
 
 def _say(text: str) -> None:

@@ -141,12 +141,26 @@ class Measures(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     coverage: dict[str, float] = {}
 
 
+class Coverage(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How often intervals held what was true.
+
+    where      which points: "all", a region of energy from the edge, or a range of novelty
+    n_spectra  that the points belong to
+    held       share of the points that lie in the interval which should hold it: {"68": 0.69, ...}
+    """
+
+    where: str
+    n_spectra: int
+    held: dict[str, float]
+
+
 class Calibration(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """How spread became one standard deviation, and novelty a number; in words and figures."""
 
     method: str
     split: str
     figures: dict[str, float]
+    coverage: tuple[Coverage, ...] = ()
 
 
 class Manifest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -17,6 +17,8 @@ SAMPLING_EV = 1.0
 NOVELTY_COMPONENTS = 32
 NOVELTY_QUANTILE = 0.99
 MIXES = np.linspace(0.0, 1.0, 11)
+LEVELS = {"68": 0.6827, "95": 0.9545, "99": 0.9973}
+"""What the intervals should hold: 1, 2 and 3 standard deviations of a normal distribution."""
 GROWTHS = (0.0, 0.5, 1.0, 1.5, 2.0)
 MOST_SPECTRA = 1500
 
@@ -61,10 +63,17 @@ def smoothing_matrix(energy: Array, width_ev: float = SMOOTHING_EV) -> Array:
     return matrix
 
 
-def smoothed_variance(members: NDArray[np.float32], energy: Array) -> Array:
-    """Variance over members (members, n, n_energy), averaged over energy: (n, n_energy)."""
+def smoothed_variance(
+    members: NDArray[np.float32], shares: NDArray[np.float32], energy: Array
+) -> Array:
+    """Variance over members (members, n, n_energy), averaged over energy: (n, n_energy).
+
+    shares  (members,) of each in the mean; the variance is the unbiased one of such weights
+    """
     sampled = members[..., sampled_energies(energy)]
-    squares = ((sampled - sampled.mean(axis=0)) ** 2).sum(axis=0) / max(1, len(members) - 1)
+    off = sampled - np.tensordot(shares, sampled, 1)
+    left = 1.0 - float((shares**2).sum())
+    squares = np.tensordot(shares, off**2, 1) / (left if left > 1e-6 else 1.0)
     smooth: Array = squares.astype(np.float64) @ smoothing_matrix(energy)
     return smooth
 
@@ -112,6 +121,26 @@ def cross_fitted_sigma(
         model = fit_error_model(residual[other], variance[other], novelty[other], energy)
         sigma[~other] = model.sigma(variance[~other], novelty[~other])
     return sigma
+
+
+def conformal_reach(pull: Array) -> dict[str, float]:
+    """How many sigma to either side hold each of LEVELS of the points, whatever their distribution.
+
+    pull  (n, n_energy), |error| / sigma of spectra held out. This is split conformal prediction
+    with |error| / sigma for a score: Lei et al., J. Am. Stat. Assoc. 113, 1094 (2018), section 5.2,
+    pooled over energies.
+    """
+    return {name: float(np.quantile(pull, level)) for name, level in LEVELS.items()}
+
+
+def within_reach(pull: Array, fold: NDArray[np.int64]) -> dict[str, NDArray[np.bool_]]:
+    """For each of LEVELS, whether a point lies within the reach found on the other folds."""
+    within = {name: np.empty(pull.shape, dtype=np.bool_) for name in LEVELS}
+    for held_out in np.unique(fold):
+        test = fold == held_out
+        for name, reach in conformal_reach(pull[~test]).items():
+            within[name][test] = pull[test] <= reach
+    return within
 
 
 def _ranked_probability_score(residual: Array, sigma: Array) -> float:

@@ -9,94 +9,139 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from model_store.manifest import Measures, PeakErrors, PercentErrors
+from model_store.manifest import Coverage, Measures, PeakErrors, PercentErrors
 from trainer.archive import Labels, grouped_folds
 from trainer.calibrate import (
+    LEVELS,
     NOVELTY_QUANTILE,
     ErrorModel,
+    conformal_reach,
     cross_fitted_sigma,
     fit_error_model,
     smoothed_variance,
+    within_reach,
 )
+from trainer.coverage import coverage_rows
 from trainer.fit import Lesson, fit_each, predict
 from trainer.networks import DISTANCE_FLOOR, Ensemble
 from trainer.predictor import novelty_of
 from trainer.progress import Clock
 from trainer.recipe import Recipe
 from xas.edges import edge_energy_ev
-from xas.measures import coverage, peak_agreement, percentage_error, summarise
+from xas.measures import peak_agreement, percentage_error, summarise
 from xas.spectrum import broaden
 
 Array = NDArray[np.float64]
-
-LEVELS = {"68": 0.6827, "95": 0.9545, "99": 0.9973}
+Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
 class OutOfFold:
-    """What was said about each label by an ensemble that had not seen its group.
+    """What was said about each label by ensembles that had not seen its group.
 
-    fold      (n,) int64, in which fold the label was held out
-    mean      (n, n_energy) float64
-    variance  (n, n_energy) float64, of the members, smoothed over energy; not calibrated
-    distance  (n,) float64, to the training data of the other folds; not calibrated
+    Rows are the labels in their order, once for each repeat of the cross-validation.
+
+    label     (n_rows,) int64, which label a row is about
+    fold      (n_rows,) int64, in which fold it was held out; other repeats have other folds
+    mean      (n_rows, n_energy) float64
+    variance  (n_rows, n_energy) float64, of the members, smoothed over energy; not calibrated
+    distance  (n_rows,) float64, to the training data of the other folds; not calibrated
+    target    (n_rows, n_energy) float64, what is true
     """
 
+    label: NDArray[np.int64]
     fold: NDArray[np.int64]
     mean: Array
     variance: Array
     distance: Array
+    target: Array
 
     @property
     def novelty(self) -> Array:
-        """(n,) float64: the distance in units of its 99th percentile."""
+        """(n_rows,) float64: the distance in units of its 99th percentile."""
         return np.sqrt((self.distance / self.novelty_unit) ** 2 + DISTANCE_FLOOR**2)
-
-    def error_model(self, labels: Labels) -> ErrorModel:
-        """Calibrated on all of these predictions."""
-        residual = labels.intensity - self.mean
-        return fit_error_model(residual, self.variance, self.novelty, labels.energy)
-
-    def sigma(self, labels: Labels) -> Array:
-        """Error bars whose calibration had not seen the fold either, (n, n_energy)."""
-        residual = labels.intensity - self.mean
-        return cross_fitted_sigma(residual, self.variance, self.novelty, labels.energy, self.fold)
-
-    def figures(self, labels: Labels, model: ErrorModel, sigma: Array) -> dict[str, float]:
-        """What the calibration found; ``interval_95``: how many sigma really hold 95.45 %."""
-        pull = np.abs(labels.intensity - self.mean) / sigma
-        figures = {
-            "factor": model.factor,
-            "floor_median": float(np.median(model.floor)),
-            "growth": model.growth,
-            "novelty_unit": self.novelty_unit,
-        }
-        figures |= {f"interval_{k}": float(np.quantile(pull, v)) for k, v in LEVELS.items()}
-        return {name: float(f"{value:.4g}") for name, value in figures.items()}
 
     @property
     def novelty_unit(self) -> float:
         """The distance that 99 % of the held-out labels stay below."""
         return float(np.quantile(self.distance, NOVELTY_QUANTILE))
 
+    @property
+    def repeats(self) -> list[slice]:
+        """The rows of each repeat."""
+        n = int(self.label.max()) + 1
+        return [slice(start, start + n) for start in range(0, len(self.label), n)]
+
+    def error_model(self, energy: Array) -> ErrorModel:
+        """Calibrated on all of these predictions."""
+        return fit_error_model(self.target - self.mean, self.variance, self.novelty, energy)
+
+    def sigma(self, energy: Array) -> Array:
+        """Error bars whose calibration had not seen the fold either, (n_rows, n_energy)."""
+        residual, novelty = self.target - self.mean, self.novelty
+        return np.concatenate(
+            [
+                cross_fitted_sigma(
+                    residual[rows], self.variance[rows], novelty[rows], energy, self.fold[rows]
+                )
+                for rows in self.repeats
+            ]
+        )
+
+    def within(self, sigma: Array) -> dict[str, Flags]:
+        """For each interval, which points (n_rows, n_energy) it holds; reach from other folds."""
+        pull = np.abs(self.target - self.mean) / sigma
+        parts = [within_reach(pull[rows], self.fold[rows]) for rows in self.repeats]
+        return {level: np.concatenate([part[level] for part in parts]) for level in LEVELS}
+
+    def coverage(self, energy: Array, edge_ev: float, sigma: Array) -> tuple[Coverage, ...]:
+        """How often the intervals hold, over all, by energy and by novelty."""
+        return coverage_rows(energy - edge_ev, self.novelty, self.within(sigma))
+
+    def figures(self, model: ErrorModel, sigma: Array) -> dict[str, float]:
+        """What the calibration found; ``interval_95``: how many sigma really hold 95.45 %."""
+        reach = conformal_reach(np.abs(self.target - self.mean) / sigma)
+        figures = {
+            "factor": model.factor,
+            "floor_median": float(np.median(model.floor)),
+            "growth": model.growth,
+            "novelty_unit": self.novelty_unit,
+        }
+        figures |= {f"interval_{level}": value for level, value in reach.items()}
+        return {name: float(f"{value:.4g}") for name, value in figures.items()}
+
 
 def cross_validate(recipe: Recipe, labels: Labels, features: Array, clock: Clock) -> OutOfFold:
     """Fit once a fold on the other folds, as the final model is fitted on all of them."""
     clock.stage = f"cross-validation in {recipe.folds} folds"
-    fold = grouped_folds(labels.groups, recipe.folds, recipe.seed)
-    mean, variance = np.empty_like(labels.intensity), np.empty_like(labels.intensity)
-    distance = np.empty(len(labels))
-    lessons = [
-        Lesson(features[fold != k], labels.intensity[fold != k], recipe.seed + 1 + k)
-        for k in range(recipe.folds)
+    clock.stage += f", {recipe.repeats} times" if recipe.repeats > 1 else ""
+    dealt = [
+        grouped_folds(labels.groups, recipe.folds, recipe.seed + r) for r in range(recipe.repeats)
     ]
-    for k, ensemble in enumerate(fit_each(recipe, lessons, clock.epoch)):
-        test = fold == k
-        members = predict(ensemble, features[test])
-        mean[test] = members.mean(axis=0)
-        variance[test] = smoothed_variance(members, labels.energy)
-        distance[test] = _distance(ensemble, lessons[k].features, features[test])
-    return OutOfFold(fold, mean, variance, distance)
+    sides = [fold == k for fold in dealt for k in range(recipe.folds)]
+    lessons = [
+        Lesson(features[~held_out], labels.intensity[~held_out], recipe.seed + 1 + k)
+        for k, held_out in enumerate(sides)
+    ]
+    ensembles = fit_each(recipe, lessons, clock.epoch)
+    found = _empty(labels, np.concatenate([k * recipe.folds + f for k, f in enumerate(dealt)]))
+    for k, (ensemble, lesson) in enumerate(zip(ensembles, lessons, strict=True)):
+        rows = np.flatnonzero(found.fold == k)
+        asked = features[found.label[rows]]
+        members, shares = predict(ensemble, asked), ensemble.shares.numpy()
+        found.mean[rows] = np.tensordot(shares, members, 1)
+        found.variance[rows] = smoothed_variance(members, shares, labels.energy)
+        found.distance[rows] = _distance(ensemble, lesson.features, asked)
+    return found
+
+
+def _empty(labels: Labels, fold: NDArray[np.int64]) -> OutOfFold:
+    n = len(labels)
+    target = np.tile(labels.intensity, (len(fold) // n, 1))
+    label = np.arange(len(fold)) % n
+    return OutOfFold(
+        label, fold, np.empty_like(target), np.empty_like(target), np.empty(len(fold)), target
+    )
 
 
 def _distance(ensemble: Ensemble, known: Array, asked: Array) -> Array:
@@ -108,24 +153,21 @@ def _distance(ensemble: Ensemble, known: Array, asked: Array) -> Array:
 
 
 def measures(
-    model: str, split: str, labels: Labels, edge: str, mean: Array, sigma: Array
+    model: str, split: str, labels: Labels, edge: str, found: OutOfFold, sigma: Array
 ) -> tuple[Measures, Measures]:
     """The two rows of the table: the spectra as they are, and after the arctangent broadening.
 
-    mean, sigma  (n, n_energy), out of fold
+    sigma  (n_rows, n_energy), out of fold
     """
-    plain = _row(labels.energy, mean, labels.intensity)
+    plain = _row(labels.energy, found.mean, found.target)
     edge_ev = edge_energy_ev(labels.element, edge)
     broad = _row(
         labels.energy,
-        broaden(labels.energy, mean, edge_ev),
-        broaden(labels.energy, labels.intensity, edge_ev),
+        broaden(labels.energy, found.mean, edge_ev),
+        broaden(labels.energy, found.target, edge_ev),
     )
-    covered = {
-        name: round(coverage(mean, sigma, labels.intensity, level), 4)
-        for name, level in LEVELS.items()
-    }
-    common: dict[str, Any] = {"model": model, "split": split, "n_spectra": len(labels)}
+    covered = {level: round(float(f.mean()), 4) for level, f in found.within(sigma).items()}
+    common: dict[str, Any] = {"model": model, "split": split, "n_spectra": len(found.label)}
     return (
         Measures(**common, broadened=False, percent=plain[0], peaks=plain[1], coverage=covered),
         Measures(**common, broadened=True, percent=broad[0], peaks=broad[1]),

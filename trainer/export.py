@@ -13,6 +13,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 
+from trainer.kernel import KernelMember
 from trainer.networks import CLIP, DISTANCE_FLOOR, FAR, Ensemble, Novelty, Predictor
 
 OPSET = 17
@@ -25,18 +26,21 @@ Array = NDArray[np.float32]
 class Graph:
     """Nodes and constants as they are added; every method returns the name of a result."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        """``prefix``: of every name but those of outputs that the caller names."""
+        self.prefix = prefix
         self.nodes: list[onnx.NodeProto] = []
         self.constants: dict[str, onnx.TensorProto] = {}
 
     def op(self, kind: str, *inputs: str, output: str = "", **attributes: Any) -> str:
         """Add a node with one output."""
-        output = output or f"{kind.lower()}_{len(self.nodes)}"
+        output = output or f"{self.prefix}{kind.lower()}_{len(self.nodes)}"
         self.nodes.append(helper.make_node(kind, list(inputs), [output], **attributes))
         return output
 
     def constant(self, name: str, value: NDArray[np.generic]) -> str:
         """Add a constant as it is."""
+        name = self.prefix + name
         self.constants[name] = numpy_helper.from_array(np.ascontiguousarray(value), name)
         return name
 
@@ -62,10 +66,12 @@ def to_onnx(predictor: Predictor) -> bytes:
     ensemble = predictor.ensemble
     scaled = _scaled(graph, ensemble)
     novelty = _novelty(graph, predictor.novelty, scaled)
-    inputs = graph.op("Clip", scaled, graph.number(-CLIP), graph.number(CLIP))
+    clipped = inputs = graph.op("Clip", scaled, graph.number(-CLIP), graph.number(CLIP))
     if ensemble.projection is not None:
-        inputs = graph.op("MatMul", inputs, graph.half("projection", ensemble.projection.numpy()))
+        inputs = graph.op("MatMul", clipped, graph.half("projection", ensemble.projection.numpy()))
     members = [_member(graph, ensemble, i, inputs) for i in range(predictor.members)]
+    if ensemble.kernel is not None:
+        members.append(_kernel(graph, ensemble.kernel, clipped))
     centre = _mean(graph, ensemble, members)
     _std(graph, predictor, members, centre, novelty)
     n_features, n_energy = len(ensemble.centre), len(ensemble.mean_spectrum)
@@ -113,33 +119,64 @@ def _member(graph: Graph, ensemble: Ensemble, i: int, x: str) -> str:
     return x
 
 
+def _kernel(graph: Graph, kernel: KernelMember, clipped: str) -> str:
+    """(n, n_outputs): the same steps as ``kernel.KernelMember.forward``."""
+    place = graph.op("MatMul", clipped, graph.half("metric", kernel.metric.numpy()))
+    near = matern_of(graph, place, kernel.points.numpy())
+    return graph.op("MatMul", near, graph.constant("coefficients", kernel.coefficients.numpy()))
+
+
+def matern_of(graph: Graph, place: str, points: Array) -> str:
+    """The kernel (n, n_points) between rows of ``place`` and the points, stored in two bytes."""
+    columns = graph.half("points", np.ascontiguousarray(points.T))
+    lengths = graph.constant("point_lengths", (points**2).sum(1))
+    across = graph.op("Gemm", place, columns, lengths, alpha=-2.0)
+    length = graph.op("ReduceSum", graph.op("Mul", place, place), graph.index(1), keepdims=1)
+    r = graph.op("Sqrt", graph.op("Relu", graph.op("Add", across, length)))
+    above = graph.op("Add", r, graph.number(1.0))
+    return graph.op("Mul", above, graph.op("Exp", graph.op("Neg", r)))
+
+
 def _activation(graph: Graph, kind: str, x: str) -> str:
     return graph.op("Relu", x) if kind == "relu" else graph.op("Mul", x, graph.op("Sigmoid", x))
 
 
 def _mean(graph: Graph, ensemble: Ensemble, members: list[str]) -> str:
     """The output ``mean``, decoded once for all members; returns their mean components."""
-    centre = graph.op("Mean", *members) if len(members) > 1 else members[0]
+    centre = _weighted(graph, ensemble.shares.tolist(), members)
     decoder = graph.constant("decoder", ensemble.decoder.numpy())
     spectrum = graph.constant("mean_spectrum", ensemble.mean_spectrum.numpy())
     graph.op("Gemm", centre, decoder, spectrum, output="mean")
     return centre
 
 
+def _weighted(graph: Graph, shares: list[float], rows: list[str]) -> str:
+    """The weighted mean of rows; those of one weight are added up before they are multiplied."""
+    if len(rows) == 1:
+        return rows[0]
+    parts = []
+    for share in dict.fromkeys(shares):
+        same = [row for row, its in zip(rows, shares, strict=True) if its == share]
+        total = graph.op("Sum", *same) if len(same) > 1 else same[0]
+        parts.append(graph.op("Mul", total, graph.number(share)))
+    return graph.op("Add", *parts) if len(parts) > 1 else parts[0]
+
+
 def _std(graph: Graph, predictor: Predictor, members: list[str], centre: str, novelty: str) -> None:
     """The output ``std``."""
     grown = graph.op("Pow", novelty, graph.number(float(predictor.growth)))
     column = graph.op("Unsqueeze", grown, graph.index(1))
-    output = "std" if len(members) == 1 else ""
+    output = "std" if len(members) == 1 else ""  # no spread
     floor = graph.op("Mul", column, graph.constant("floor", predictor.floor.numpy()), output=output)
     if len(members) == 1:
         return
     decoder = graph.constant("spread", predictor.spread.numpy())
     off = [graph.op("MatMul", graph.op("Sub", m, centre), decoder) for m in members]
-    squares = graph.op("Sum", *[graph.op("Mul", x, x) for x in off])
-    share = float(predictor.factor) ** 2 / (len(members) - 1)
-    smoothing = graph.constant("smoothing", predictor.smoothing.numpy() * np.float32(share))
-    variance = graph.op("MatMul", squares, smoothing)
+    squares = [graph.op("Mul", x, x) for x in off]
+    mean_square = _weighted(graph, predictor.ensemble.shares.tolist(), squares)
+    factor = np.float32(float(predictor.factor) ** 2 * predictor.ensemble.unbiased)
+    smoothing = graph.constant("smoothing", predictor.smoothing.numpy() * factor)
+    variance = graph.op("MatMul", mean_square, smoothing)
     both = graph.op("Add", variance, graph.op("Mul", floor, floor))
     graph.op("Sqrt", both, output="std")
 

@@ -17,8 +17,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from trainer.networks import Ensemble, Scaling, stacked
+from trainer.kernel import KernelMember, fit_kernel
+from trainer.networks import CLIP, Ensemble, Scaling, feature_weights, stacked
 from trainer.recipe import Recipe
+from xas.descriptor import Descriptor
 
 EpochDone = Callable[[float], None]
 
@@ -74,14 +76,19 @@ def fit_each(
             for scaling, lesson in zip(scalings, lessons, strict=True)
             for member in range(recipe.members)
         ]
+        others = [
+            pool.submit(_fit_kernel, recipe, scaling, lesson)
+            for scaling, lesson in zip(scalings, lessons, strict=True)
+        ]
         try:
             members = [future.result() for future in futures]
+            kernels = [other.result() for other in others]
         except BaseException:
             stop.set()
             pool.shutdown(cancel_futures=True)
             raise
-    groups = range(0, len(members), recipe.members)
-    return [stacked(members[start : start + recipe.members]) for start in groups]
+    m = recipe.members
+    return [stacked(members[i * m : (i + 1) * m], kernel) for i, kernel in enumerate(kernels)]
 
 
 def predict(
@@ -105,6 +112,31 @@ def _fit_member(
             inputs = network.inputs(torch.from_numpy(lesson.features.astype(np.float32)))
         _descend(recipe, network, inputs, spectra, generator, epoch_done)
     return network.eval().requires_grad_(False)
+
+
+def _fit_kernel(recipe: Recipe, scaling: Scaling, lesson: Lesson) -> KernelMember | None:
+    """The kernel machine of an ensemble; it learns the components of the same decoder."""
+    if recipe.kernel is None:
+        return None
+    varies = (scaling.projection != 0.0).any(axis=1)
+    seen = varies & ~_hidden(recipe, len(varies))
+    weights = feature_weights(scaling.scale.astype(np.float64), seen, recipe.kernel.own_scale)
+    clipped = np.clip((lesson.features - scaling.centre) * scaling.scale, -CLIP, CLIP)
+    lengths = np.sqrt((scaling.decoder**2).sum(axis=1))
+    components = (lesson.spectra - scaling.mean_spectrum) @ (scaling.decoder.T / lengths)
+    x, w, y = (torch.from_numpy(a.astype(np.float32)) for a in (clipped, weights, components))
+    with _one_thread(), torch.no_grad():
+        kernel = fit_kernel(recipe.kernel, x, w, y, lesson.seed)
+        kernel.coefficients.div_(torch.from_numpy(lengths))
+        return KernelMember(kernel)
+
+
+def _hidden(recipe: Recipe, n_features: int) -> NDArray[np.bool_]:
+    """(n_features,): what the kernel does not see."""
+    if recipe.kernel is None or not recipe.kernel.without:
+        return np.zeros(n_features, dtype=np.bool_)
+    names = Descriptor(recipe.descriptor).names
+    return np.array([name.startswith(recipe.kernel.without) for name in names])
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The networks, all members of an ensemble side by side.
+"""The networks, all members of an ensemble side by side, and a kernel machine beside them.
 
 ``Ensemble`` is what is fitted; ``Predictor`` is what is exported: mean, calibrated spread, novelty.
 """
@@ -15,6 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor, nn
 
+from trainer.kernel import KernelMember
 from trainer.principal import principal_axes, standard_scale
 from trainer.recipe import Recipe
 
@@ -46,16 +47,27 @@ class Scaling:
     def of(cls, recipe: Recipe, features: Array, spectra: Array) -> Scaling:
         """From the training data alone."""
         centre, scale, varies = standard_scale(features)
-        x = np.clip((features - centre) * scale, -CLIP, CLIP) * varies
+        weight = feature_weights(scale, varies, recipe.own_scale)
+        x = np.clip((features - centre) * scale, -CLIP, CLIP) * weight
         mean = spectra.mean(axis=0)
         arrays = (
             centre,
             scale,
-            _whitening(x, recipe.whitening) * varies[:, None],
+            weight[:, None] * _whitening(x, recipe.whitening),
             mean,
             _decoder(spectra - mean, recipe.components),
         )
         return cls(*(np.asarray(a, dtype=np.float32) for a in arrays))
+
+
+def feature_weights(scale: Array, varies: NDArray[np.bool_], own_scale: float) -> Array:
+    """(n_features,): what standardised features are multiplied by; 0 where one never varied.
+
+    With all alike, a rare element's features are as loud as those of the first shell, and say less.
+    """
+    typical = float(np.median(scale[varies])) if varies.any() else 1.0
+    weights: Array = np.where(varies, (typical / scale) ** own_scale, 0.0)
+    return weights
 
 
 def _whitening(x: Array, floor: float) -> Array:
@@ -81,18 +93,31 @@ def _decoder(residuals: Array, components: int) -> Array:
 
 
 class Ensemble(nn.Module):
-    """``members`` perceptrons of one shape, computed as batched matrix products."""
+    """``members`` perceptrons of one shape, computed as batched matrix products.
+
+    kernel  a kernel machine that speaks as the last member, or None
+    shares  (n_members,) float32, of each in the mean; the sum is 1
+    """
 
     centre: Tensor
     scale: Tensor
     mean_spectrum: Tensor
     decoder: Tensor
+    shares: Tensor
     projection: Tensor | None
 
-    def __init__(self, recipe: Recipe, scaling: Scaling, weights: list[Tensor]) -> None:
+    def __init__(
+        self,
+        recipe: Recipe,
+        scaling: Scaling,
+        weights: list[Tensor],
+        kernel: KernelMember | None = None,
+    ) -> None:
         """``weights``: weight (members, n_in, n_out) and bias (members, 1, n_out) of each layer."""
         super().__init__()
         self.recipe = recipe
+        self.kernel = kernel
+        self.register_buffer("shares", _shares(recipe, len(weights[0]), kernel is not None))
         for name in ("centre", "scale", "projection", "mean_spectrum", "decoder"):
             self.register_buffer(name, torch.from_numpy(getattr(scaling, name)))
         self.weights = nn.ParameterList(weights[::2])
@@ -125,8 +150,18 @@ class Ensemble(nn.Module):
 
     def projected(self, scaled: Tensor) -> Tensor:
         """(n, n_inputs) from standardised features, which are clipped first."""
-        clipped = scaled.clamp(-CLIP, CLIP)
+        return self._projected(scaled.clamp(-CLIP, CLIP))
+
+    def _projected(self, clipped: Tensor) -> Tensor:
         return clipped if self.projection is None else clipped @ self.projection
+
+    def answers(self, scaled: Tensor) -> Tensor:
+        """(n_members, n, n_outputs) from standardised features: networks, then the kernel."""
+        clipped = scaled.clamp(-CLIP, CLIP)
+        networks = self.components(self._projected(clipped))
+        if self.kernel is None:
+            return networks
+        return torch.cat([networks, self.kernel(clipped)[None]])
 
     def components(self, inputs: Tensor, generator: Generator | None = None) -> Tensor:
         """(members, n, n_outputs) from inputs; with a generator, dropout draws from it."""
@@ -145,8 +180,14 @@ class Ensemble(nn.Module):
         return self.components(inputs, generator) @ self.decoder + self.mean_spectrum
 
     def forward(self, features: Tensor) -> Tensor:
-        """(members, n, n_energy) float32 from features (n, n_features) float32."""
-        return self.outputs(self.inputs(features))
+        """(n_members, n, n_energy) float32 from features (n, n_features) float32."""
+        return self.answers(self.scaled(features)) @ self.decoder + self.mean_spectrum
+
+    @property
+    def unbiased(self) -> float:
+        """What the weighted mean of squared deviations is multiplied by to be the variance."""
+        left = 1.0 - float((self.shares**2).sum())
+        return 1.0 / left if left > 1e-6 else 1.0
 
     def fold_projection(self) -> None:
         """Put the projection into the first layers, where that leaves less to compute.
@@ -164,8 +205,15 @@ class Ensemble(nn.Module):
         self.projection = None
 
 
-def stacked(networks: Sequence[Ensemble]) -> Ensemble:
-    """Networks of one recipe and scaling as the members of one ensemble."""
+def _shares(recipe: Recipe, networks: int, kernel: bool) -> Tensor:
+    if recipe.kernel is None or not kernel:
+        return torch.full((networks,), 1.0 / networks)
+    rest = (1.0 - recipe.kernel.share) / networks
+    return torch.tensor([rest] * networks + [recipe.kernel.share])
+
+
+def stacked(networks: Sequence[Ensemble], kernel: KernelMember | None) -> Ensemble:
+    """Networks of one recipe and scaling, and a kernel, as the members of one ensemble."""
     first = networks[0]
     both = zip(
         *[[p for pair in zip(n.weights, n.biases, strict=True) for p in pair] for n in networks],
@@ -177,7 +225,7 @@ def stacked(networks: Sequence[Ensemble]) -> Ensemble:
             for name in ("centre", "scale", "projection", "mean_spectrum", "decoder")
         )
     )
-    ensemble = Ensemble(first.recipe, scaling, [torch.cat(same) for same in both])
+    ensemble = Ensemble(first.recipe, scaling, [torch.cat(same) for same in both], kernel)
     return ensemble.eval().requires_grad_(False)
 
 
@@ -240,16 +288,17 @@ class Predictor(nn.Module):
 
     @property
     def members(self) -> int:
-        """Networks in the ensemble."""
+        """Networks in the ensemble, without the kernel."""
         return len(self.ensemble.weights[0])
 
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Mean and standard deviation (n, n_energy) and novelty (n,), float32."""
         scaled = self.ensemble.scaled(features)
-        components = self.ensemble.components(self.ensemble.projected(scaled))
-        centre = components.mean(0)
+        answers = self.ensemble.answers(scaled)
+        shares = self.ensemble.shares[:, None, None]
+        centre = (shares * answers).sum(0)
         mean = centre @ self.ensemble.decoder + self.ensemble.mean_spectrum
-        squares = (((components - centre) @ self.spread) ** 2).sum(0) / max(1, self.members - 1)
+        squares = (shares * ((answers - centre) @ self.spread) ** 2).sum(0) * self.ensemble.unbiased
         novelty = self.novelty(scaled)
         floor = self.floor * novelty[:, None] ** self.growth
         std = torch.sqrt(self.factor**2 * (squares @ self.smoothing) + floor**2)

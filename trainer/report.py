@@ -11,6 +11,7 @@ from typing import Any
 
 from model_store.manifest import (
     Calibration,
+    Coverage,
     Dataset,
     Measures,
     PeakErrors,
@@ -38,8 +39,9 @@ class Request:
 
 def split_name(labels: Labels, recipe: Recipe) -> str:
     """Which spectra the measures are of, and what the models had seen of them."""
+    times = f", {recipe.repeats} times" if recipe.repeats > 1 else ""
     return (
-        f"out of fold: {recipe.folds}-fold cross-validation on the training data, "
+        f"out of fold: {recipe.folds}-fold cross-validation on the training data{times}, "
         f"no {labels.grouped_by} in two folds"
     )
 
@@ -57,13 +59,13 @@ def published_rows() -> tuple[Measures, Measures]:
 
 
 def training_record(
-    request: Request, recipe: Recipe, labels: Labels, duration_s: float
+    request: Request, seed: int, settings: dict[str, Any], labels: Labels, duration_s: float
 ) -> Training:
     """The manifest's part about the training."""
     return Training(
         command=request.command,
         preset=request.preset,
-        seed=recipe.seed,
+        seed=seed,
         date=datetime.now(UTC).strftime("%Y-%m-%d"),
         duration_s=round(duration_s, 1),
         data=Dataset(
@@ -75,25 +77,28 @@ def training_record(
             licence=request.source.licence,
             citation=request.source.citation,
         ),
-        recipe=recipe.as_dict(),
+        recipe=settings,
         versions=_versions(),
     )
 
 
-def calibration_record(figures: dict[str, float], split: str) -> Calibration:
+def calibration_record(
+    figures: dict[str, float], split: str, coverage: tuple[Coverage, ...]
+) -> Calibration:
     """The manifest's part about error bars and novelty."""
     return Calibration(
         method=(
             "sigma^2 = (factor * spread)^2 + (floor(E) * novelty^growth)^2, the members' variance "
-            "averaged over 2 eV (a single network has none); the mix of best ranked probability "
+            "averaged over 2 eV (one network alone has none); the mix of best ranked probability "
             "score, scaled so that one sigma holds 68.27 % of all points. Errors have longer tails "
-            "than a normal distribution: interval_95 and interval_99 are the multiples of sigma "
-            "that hold 95.45 and 99.73 %. Novelty: distance from the training data in standardised "
-            "features; 1 is the 99th percentile of held-out spectra. Coverage and intervals are of "
-            "calibrations that had not seen the fold."
+            "than a normal distribution: interval_68, interval_95 and interval_99 are the "
+            "multiples of sigma that hold 68.27, 95.45 and 99.73 % (conformal). Novelty: distance "
+            "from the training data in standardised features; 1 is the 99th percentile of held-out "
+            "spectra. Coverage and intervals are of calibrations that had not seen the fold."
         ),
         split=split,
         figures=figures,
+        coverage=coverage,
     )
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import tempfile
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,10 +44,8 @@ from xas.descriptor import Descriptor
 from xas.edges import edge_energy_ev
 from xas.errors import Reject
 
-if TYPE_CHECKING:
-    from trainer.networks import Predictor
-
 Array = NDArray[np.float64]
+Answer = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
 def train(
@@ -57,10 +57,12 @@ def train(
     edge: str = "K",
     members: int | None = None,
     folds: int | None = None,
+    repeats: int | None = None,
     epochs: int | None = None,
     seed: int | None = None,
     threads: int | None = None,
     quick: bool = False,
+    start_from: Bundle | None = None,
     baseline: bool = False,
     limit: int | None = None,
     source: Source | None = None,
@@ -73,25 +75,35 @@ def train(
     itself is then fitted to all labels. None leaves a setting as the preset has it. ``baseline``
     adds the paper's descriptor and network on the same folds to the table, which takes longer than
     all the rest. ``limit`` takes the first labels only; ``quick`` shrinks everything.
+    With ``start_from`` the labels only correct what that model says (``trainer.transfer``): a
+    second, and good for few labels of another theory; of the settings, folds and seed then count.
     ``command`` is written down as what repeats the training. Nothing is stored unless all succeeds.
 
     Raises BadLabels for the data, and Reject for settings that make no sense or where the ``train``
     extra is missing.
     """
     require_extra()
-    changes = {"members": members, "folds": folds, "epochs": epochs, "seed": seed}
+    changes = {"members": members, "folds": folds, "repeats": repeats}
+    changes |= {"epochs": epochs, "seed": seed}
     recipe = recipe_of(preset, quick=quick, threads=threads, **changes)
     _require_sense(name, recipe)
     labels = data if isinstance(data, Labels) else read_labels(data, limit)
     edge_energy_ev(labels.element, edge)  # refuses an edge that the element lacks, before the work
+    told = _command(name, labels.file, preset, edge, quick, threads, changes)
+    if start_from is not None:
+        told += f" --start-from {start_from.reference}"
     request = Request(
         name=name,
         edge=edge,
         preset=preset,
-        command=command or _command(name, labels.file, preset, edge, quick, threads, changes),
+        command=command or told,
         source=source or source_of(labels.sha256),
     )
-    trained = _train(request, recipe, labels, baseline, progress)
+    if start_from is not None:
+        recipe = replace(recipe, descriptor=start_from.manifest.descriptor, repeats=1)
+        trained = _transferred(request, recipe, labels, start_from)
+    else:
+        trained = _train(request, recipe, labels, baseline, progress)
     with tempfile.TemporaryDirectory(prefix="edgestream-train-") as scratch:
         _write(Path(scratch), request, labels, trained)
         version = out.put(Path(scratch))
@@ -117,7 +129,10 @@ def _command(
 @dataclass(frozen=True, slots=True)
 class _Trained:
     recipe: Recipe
-    predictor: Predictor
+    settings: dict[str, Any]
+    members: int
+    onnx: bytes
+    answer: Callable[[Array], Answer]
     quality: tuple[Measures, ...]
     calibration: Calibration
     duration_s: float
@@ -126,8 +141,8 @@ class _Trained:
 def _require_sense(name: str, recipe: Recipe) -> None:
     if not manifests.NAME.fullmatch(name):
         raise Reject(f"{name!r} is no name of a model (letters, digits, . _ - up to 64)")
-    for key, least in (("members", 1), ("folds", 2), ("epochs", 1), ("threads", 1)):
-        if getattr(recipe, key) < least:
+    for key in ("members", "folds", "repeats", "epochs", "threads"):
+        if getattr(recipe, key) < (least := 2 if key == "folds" else 1):
             raise Reject(f"{key} = {getattr(recipe, key)}: at least {least} is needed")
 
 
@@ -135,8 +150,9 @@ def _train(
     request: Request, recipe: Recipe, labels: Labels, compare: bool, progress: Callback | None
 ) -> _Trained:
     from trainer.evaluate import cross_validate, measures
+    from trainer.export import to_onnx
     from trainer.fit import fit
-    from trainer.predictor import assemble
+    from trainer.predictor import answer, assemble
 
     paper = recipe_of("xanesnet-2022", folds=recipe.folds, seed=recipe.seed) if compare else None
     clock = Clock(
@@ -146,24 +162,67 @@ def _train(
     split = split_name(labels, recipe)
     features = featurise(recipe, labels)
     held_out = cross_validate(recipe, labels, features, clock)
-    error_model, sigma = held_out.error_model(labels), held_out.sigma(labels)
-    quality = [*measures(request.name, split, labels, request.edge, held_out.mean, sigma)]
+    energy, edge_ev = labels.energy, edge_energy_ev(labels.element, request.edge)
+    error_model, sigma = held_out.error_model(energy), held_out.sigma(energy)
+    quality = [*measures(request.name, split, labels, request.edge, held_out, sigma)]
     if paper:
         clock.model = BASELINE
         known = cross_validate(paper, labels, featurise(paper, labels), clock)
-        quality += measures(BASELINE, split, labels, request.edge, known.mean, known.sigma(labels))
+        quality += measures(BASELINE, split, labels, request.edge, known, known.sigma(energy))
         clock.model = ""
     if labels.sha256 == FE_K_XANESNET:
         quality += published_rows()
     clock.stage = "fit to all labels"
     ensemble = fit(recipe, features, labels.intensity, clock.epoch)
-    predictor = assemble(ensemble, error_model, held_out.novelty_unit, labels.energy, features)
-    calibration = calibration_record(held_out.figures(labels, error_model, sigma), split)
-    return _Trained(recipe, predictor, tuple(quality), calibration, clock.elapsed_s)
+    predictor = assemble(ensemble, error_model, held_out.novelty_unit, energy, features)
+    calibration = calibration_record(
+        held_out.figures(error_model, sigma), split, held_out.coverage(energy, edge_ev, sigma)
+    )
+    return _Trained(
+        recipe,
+        recipe.as_dict(),
+        recipe.members,
+        to_onnx(predictor),
+        partial(answer, predictor),
+        tuple(quality),
+        calibration,
+        clock.elapsed_s,
+    )
+
+
+def _transferred(request: Request, recipe: Recipe, labels: Labels, start: Bundle) -> _Trained:
+    from trainer.evaluate import measures
+    from trainer.transfer import Start, fit_transfer
+    from trainer.transfer_evaluate import cross_validate_transfer
+    from trainer.transfer_export import answer, extended
+
+    clock = Clock(total=1)
+    begun = Start(start)
+    known = begun.of(featurise(recipe, labels))
+    held_out = cross_validate_transfer(recipe, labels, known)
+    split = (
+        f"{split_name(labels, recipe)}; {start.reference}, from which it started, may have seen "
+    )
+    split += "the structures with other spectra"
+    energy, edge_ev = labels.energy, edge_energy_ev(labels.element, request.edge)
+    model, sigma = held_out.error_model(energy), held_out.sigma(energy)
+    transfer = fit_transfer(known, labels.intensity)
+    return _Trained(
+        recipe,
+        {"start": start.reference, "start_sha256": start.sha256, "folds": recipe.folds},
+        start.manifest.members,
+        extended((start.folder / MODEL).read_bytes(), transfer, model.floor),
+        partial(answer, begun, transfer, model.floor),
+        measures(request.name, split, labels, request.edge, held_out, sigma),
+        calibration_record(
+            held_out.figures(model, sigma), split, held_out.coverage(energy, edge_ev, sigma)
+        ),
+        clock.elapsed_s,
+    )
 
 
 def _epochs(recipe: Recipe) -> int:
-    return recipe.folds * recipe.members * recipe.epochs
+    return recipe.repeats * recipe.folds * recipe.members * recipe.epochs
 
 
 def featurise(recipe: Recipe, labels: Labels) -> Array:
@@ -173,9 +232,7 @@ def featurise(recipe: Recipe, labels: Labels) -> Array:
 
 
 def _write(folder: Path, request: Request, labels: Labels, trained: _Trained) -> None:
-    from trainer.export import to_onnx
-
-    (folder / MODEL).write_bytes(to_onnx(trained.predictor))
+    (folder / MODEL).write_bytes(trained.onnx)
     (folder / CHECK).write_bytes(check_bytes(_check(trained, labels.element)))
     manifest = _manifest(folder, request, labels, trained)
     manifests.validate(manifest, str(folder))
@@ -183,11 +240,9 @@ def _write(folder: Path, request: Request, labels: Labels, trained: _Trained) ->
 
 
 def _check(trained: _Trained, element: str) -> Check:
-    from trainer.predictor import answer
-
     batch, sites = check_structures(element)
     features = Descriptor(trained.recipe.descriptor).featurise(batch, sites).values
-    return Check(batch, sites, *answer(trained.predictor, features))
+    return Check(batch, sites, *trained.answer(features))
 
 
 def _manifest(folder: Path, request: Request, labels: Labels, trained: _Trained) -> Manifest:
@@ -202,8 +257,10 @@ def _manifest(folder: Path, request: Request, labels: Labels, trained: _Trained)
         output=SpectrumOutput(
             energy_ev=tuple(labels.energy.tolist()), unit="as the training spectra"
         ),
-        members=recipe.members,
-        training=training_record(request, recipe, labels, trained.duration_s),
+        members=trained.members,
+        training=training_record(
+            request, recipe.seed, trained.settings, labels, trained.duration_s
+        ),
         quality=trained.quality,
         calibration=trained.calibration,
         files={name: sha256_of(folder / name) for name in (MODEL, CHECK)},

@@ -18,7 +18,8 @@ pytestmark = pytest.mark.processes
 
 def test_the_built_in_model_is_listed_and_shown() -> None:
     assert "fe-k@" in call("models", "list").stdout
-    assert json.loads(call("models", "list", "--json").stdout)[0]["name"] == "fe-k"
+    listed = [m["name"] for m in json.loads(call("models", "list", "--json").stdout)]
+    assert listed == ["cu-k", "fe-k", "fe-k-fast"]
     manifest = json.loads(call("models", "show", "fe-k", "--json").stdout)
     shown = call("models", "show", "fe-k", env=os.environ | {"COLUMNS": "100"}).stdout
     assert max(map(len, shown.splitlines())) <= 100

@@ -119,7 +119,10 @@ def test_the_paper_s_protocol_is_a_preset(tmp_path: Path, labels_file: Path) -> 
 @pytest.mark.parametrize(
     ("settings", "reason"),
     [
-        ({"preset": "defualt"}, "no preset 'defualt'; there are default, fast, xanesnet-2022"),
+        (
+            {"preset": "defualt"},
+            "no preset 'defualt'; there are default, fast, materials, xanesnet-2022",
+        ),
         ({"members": 0}, "members = 0: at least 1"),
         ({"folds": 1}, "folds = 1: at least 2"),
         ({"edge": "Q9"}, "no edge 'Q9'"),
@@ -151,3 +154,22 @@ def test_a_missing_extra_is_one_line_that_says_what_to_install(
     (line,) = done.stdout.splitlines()
     assert module in line
     assert "pip install 'edgestream[train]'" in line
+
+
+def test_each_repeat_of_a_cross_validation_deals_the_labels_anew(
+    tmp_path: Path, labels_file: Path
+) -> None:
+    settings = {"quick": True, "epochs": 1, "members": 1, "repeats": 2, "threads": 1}
+    bundle = train("r", labels_file, Store([tmp_path], builtin=False), **settings)  # type: ignore[arg-type]
+    row = bundle.manifest.quality[0]
+    assert row.n_spectra == 120  # 60 labels, twice
+    assert "2-fold cross-validation on the training data, 2 times" in row.split
+    assert recipe_of("xanesnet-2022").repeats == 5
+
+
+def test_a_manifest_tells_where_its_intervals_hold(trained: Bundle) -> None:
+    assert trained.manifest.calibration is not None
+    rows = {row.where: row.held for row in trained.manifest.calibration.coverage}
+    assert rows["all"]["95"] == pytest.approx(0.9545, abs=0.05)
+    assert "before the edge" in rows
+    assert sum("novelty" in where for where in rows) >= 3
