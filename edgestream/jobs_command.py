@@ -136,12 +136,13 @@ def open_jobs(redis_url: str | None, jobs_url: str | None) -> Jobs:
 def _row(job: JobState) -> list[str]:
     done, left = job.progress, job.progress.get("left_s")
     epochs = f"{done['stage']} {done['epochs']}/{done['of_epochs']}" if "epochs" in done else ""
+    loss = f" loss {done['loss']:.4g}" if done.get("loss") is not None else ""
     is_on = job.state == "running"
     return [
         job.id,
         job.state,
         _ago(job.t_asked),
-        f"{epochs} loss {done['loss']:.4g}" if epochs and is_on else "",
+        f"{epochs}{loss}" if is_on else "",
         f"{left:.0f} s" if left is not None and is_on else "",
         _outcome(job.result) or job.error,
     ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -24,7 +25,7 @@ from trainer.orders import ORDER, OUTCOME, TrainingOrder
 from trainer.policy import Policy
 from trainer.service import TrainerService
 from trainer.training_task import TRAINING, TrainingTask, end, write_progress, write_whole
-from trainer.workshop import Workshop
+from trainer.workshop import CHECKPOINTS, Workshop
 
 TRAININGS = "trainings"
 URL = "EDGESTREAM_JOBS_URL"
@@ -114,6 +115,7 @@ def do_training(folder: Path, models: str | None, who: str) -> None:
     order = msgspec.json.decode((folder / ORDER).read_bytes(), type=TrainingOrder)
     workshop = Workshop(LabelArchive(folder.parents[1]), open_store(models), who=who)
     outcome = workshop.carry_out(order, folder, lambda done: write_progress(folder, done))
+    shutil.rmtree(folder / CHECKPOINTS, ignore_errors=True)
     write_whole(folder / OUTCOME, msgspec.json.format(msgspec.json.encode(outcome), indent=1))
 
 

@@ -123,7 +123,7 @@ def cross_validate(recipe: Recipe, labels: Labels, features: Array, clock: Clock
         Lesson(features[~held_out], labels.intensity[~held_out], recipe.seed + 1 + k)
         for k, held_out in enumerate(sides)
     ]
-    ensembles = fit_each(recipe, lessons, clock.epoch)
+    ensembles = fit_each(recipe, lessons, clock.epoch, clock.checkpoints)
     found = _empty(labels, np.concatenate([k * recipe.folds + f for k, f in enumerate(dealt)]))
     for k, (ensemble, lesson) in enumerate(zip(ensembles, lessons, strict=True)):
         rows = np.flatnonzero(found.fold == k)

@@ -17,6 +17,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Generator, Tensor
 
+from trainer.checkpoints import Checkpoints
 from trainer.kernel import KernelMember, fit_kernel
 from trainer.networks import CLIP, Ensemble, Scaling, feature_weights, stacked
 from trainer.recipe import Recipe
@@ -47,20 +48,26 @@ def fit(
     features: NDArray[np.float64],
     spectra: NDArray[np.float64],
     epoch_done: EpochDone = silent,
+    checkpoints: Checkpoints | None = None,
 ) -> Ensemble:
     """All members of an ensemble, ready to predict; see ``fit_each``."""
-    return fit_each(recipe, [Lesson(features, spectra, recipe.seed)], epoch_done)[0]
+    lesson = Lesson(features, spectra, recipe.seed)
+    return fit_each(recipe, [lesson], epoch_done, checkpoints)[0]
 
 
 def fit_each(
-    recipe: Recipe, lessons: Sequence[Lesson], epoch_done: EpochDone = silent
+    recipe: Recipe,
+    lessons: Sequence[Lesson],
+    epoch_done: EpochDone = silent,
+    checkpoints: Checkpoints | None = None,
 ) -> list[Ensemble]:
     """One ensemble a lesson; ``recipe.threads`` members are fitted at a time.
 
     Members differ in their first weights, the order of the data and what dropout drops. The result
     is the same for the same recipe and lessons; the caller's random state and number of threads are
     left as they were. ``epoch_done`` is given the mean loss of each epoch of each member, from any
-    thread. An exception, also Ctrl-C, ends all fits at their next epoch.
+    thread. An exception, also Ctrl-C, ends all fits at their next epoch. Members that are among
+    the checkpoints are taken from there; their epochs are told with a loss of NaN.
     """
     scalings = [Scaling.of(recipe, lesson.features, lesson.spectra) for lesson in lessons]
     stop = threading.Event()
@@ -72,7 +79,7 @@ def fit_each(
 
     with ThreadPoolExecutor(recipe.threads) as pool:
         futures = [
-            pool.submit(_fit_member, recipe, scaling, lesson, member, watched)
+            pool.submit(_fit_member, recipe, scaling, lesson, member, watched, checkpoints)
             for scaling, lesson in zip(scalings, lessons, strict=True)
             for member in range(recipe.members)
         ]
@@ -102,16 +109,40 @@ def predict(
 
 
 def _fit_member(
-    recipe: Recipe, scaling: Scaling, lesson: Lesson, member: int, epoch_done: EpochDone
+    recipe: Recipe,
+    scaling: Scaling,
+    lesson: Lesson,
+    member: int,
+    epoch_done: EpochDone,
+    checkpoints: Checkpoints | None,
 ) -> Ensemble:
     generator = Generator().manual_seed(1000 * lesson.seed + member)
+    network = Ensemble.random(recipe, scaling, generator).train()
+    if checkpoints is None:
+        _learn(recipe, network, lesson, generator, epoch_done)
+        return network.eval().requires_grad_(False)
+    path = checkpoints.path(recipe, member, lesson.seed, lesson.features, lesson.spectra)
+    if checkpoints.restore(path, network):
+        for _ in range(recipe.epochs):
+            epoch_done(float("nan"))
+    else:
+        _learn(recipe, network, lesson, generator, epoch_done)
+        checkpoints.keep(path, network)
+    return network.eval().requires_grad_(False)
+
+
+def _learn(
+    recipe: Recipe,
+    network: Ensemble,
+    lesson: Lesson,
+    generator: Generator,
+    epoch_done: EpochDone,
+) -> None:
     spectra = torch.from_numpy(lesson.spectra.astype(np.float32))
     with _one_thread():
-        network = Ensemble.random(recipe, scaling, generator).train()
         with torch.no_grad():
             inputs = network.inputs(torch.from_numpy(lesson.features.astype(np.float32)))
         _descend(recipe, network, inputs, spectra, generator, epoch_done)
-    return network.eval().requires_grad_(False)
 
 
 def _fit_kernel(recipe: Recipe, scaling: Scaling, lesson: Lesson) -> KernelMember | None:

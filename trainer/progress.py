@@ -6,6 +6,10 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from trainer.checkpoints import Checkpoints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,10 +33,14 @@ Callback = Callable[[Progress], None]
 
 @dataclass(slots=True)
 class Clock:
-    """Counts epochs over all stages and tells the callback, one thread at a time."""
+    """Counts epochs over all stages and tells the callback, one thread at a time.
+
+    checkpoints: where the training keeps what it has done; None: nowhere.
+    """
 
     total: int
     callback: Callback | None = None
+    checkpoints: Checkpoints | None = None
     done: int = 0
     stage: str = ""
     model: str = ""

@@ -68,6 +68,7 @@ def train(
     source: Source | None = None,
     command: str = "",
     progress: Callback | None = None,
+    checkpoints: Path | None = None,
 ) -> Bundle:
     """Fit an ensemble to labels, or a file of them, and put it into ``out`` as the next version.
 
@@ -78,6 +79,7 @@ def train(
     With ``start_from`` the labels only correct what that model says (``trainer.transfer``): a
     second, and good for few labels of another theory; of the settings, folds and seed then count.
     ``command`` is written down as what repeats the training. Nothing is stored unless all succeeds.
+    ``checkpoints``: a folder where each fitted member is kept, so that the same call goes on there.
 
     Raises BadLabels for the data, and Reject for settings that make no sense or where the ``train``
     extra is missing.
@@ -103,7 +105,7 @@ def train(
         recipe = replace(recipe, descriptor=start_from.manifest.descriptor, repeats=1)
         trained = _transferred(request, recipe, labels, start_from)
     else:
-        trained = _train(request, recipe, labels, baseline, progress)
+        trained = _train(request, recipe, labels, baseline, progress, checkpoints)
     with tempfile.TemporaryDirectory(prefix="edgestream-train-") as scratch:
         _write(Path(scratch), request, labels, trained)
         version = out.put(Path(scratch))
@@ -147,8 +149,14 @@ def _require_sense(name: str, recipe: Recipe) -> None:
 
 
 def _train(
-    request: Request, recipe: Recipe, labels: Labels, compare: bool, progress: Callback | None
+    request: Request,
+    recipe: Recipe,
+    labels: Labels,
+    compare: bool,
+    progress: Callback | None,
+    checkpoints: Path | None,
 ) -> _Trained:
+    from trainer.checkpoints import Checkpoints
     from trainer.evaluate import cross_validate, measures
     from trainer.export import to_onnx
     from trainer.fit import fit
@@ -159,6 +167,7 @@ def _train(
         total=_epochs(recipe) + recipe.members * recipe.epochs + (_epochs(paper) if paper else 0)
     )
     clock.callback = progress
+    clock.checkpoints = None if checkpoints is None else Checkpoints(checkpoints)
     split = split_name(labels, recipe)
     features = featurise(recipe, labels)
     held_out = cross_validate(recipe, labels, features, clock)
@@ -173,7 +182,7 @@ def _train(
     if labels.sha256 == FE_K_XANESNET:
         quality += published_rows()
     clock.stage = "fit to all labels"
-    ensemble = fit(recipe, features, labels.intensity, clock.epoch)
+    ensemble = fit(recipe, features, labels.intensity, clock.epoch, clock.checkpoints)
     predictor = assemble(ensemble, error_model, held_out.novelty_unit, energy, features)
     calibration = calibration_record(
         held_out.figures(error_model, sigma), split, held_out.coverage(energy, edge_ev, sigma)

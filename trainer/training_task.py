@@ -8,6 +8,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Sequence
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -111,7 +112,7 @@ def write_progress(folder: Path, progress: Progress) -> None:
         "stage": progress.stage,
         "epochs": progress.done,
         "of_epochs": progress.total,
-        "loss": round(progress.loss, 6),
+        "loss": round(progress.loss, 6) if isfinite(progress.loss) else None,
         "left_s": round(progress.left_s, 1),
     }
     write_whole(folder / PROGRESS, msgspec.json.encode(found))

@@ -31,6 +31,7 @@ from xas.errors import AliasMoved, BadLabels
 from xas.structure import Sites
 
 Mask = NDArray[np.bool_]
+CHECKPOINTS = "checkpoints"
 HOW_HELD_OUT = (
     "their {groups} are reserved by hash: no training of this archive takes them; a model that was "
     "trained elsewhere may know them, which can only speak for the champion"
@@ -83,7 +84,7 @@ class Workshop:
         if found is not None and found.decision != "accept":
             return outcome
         learned = self._keep(material, material.learn)
-        candidate = self._trained(order, learned, champion, tell)
+        candidate = self._trained(order, learned, champion, folder, tell)
         outcome = change(
             outcome,
             candidate=candidate.reference,
@@ -143,6 +144,7 @@ class Workshop:
         order: TrainingOrder,
         learned: Snapshot,
         champion: Bundle | None,
+        folder: Path,
         tell: Callable[[Progress], None],
     ) -> Bundle:
         grid = None if champion is None else np.array(champion.manifest.output.energy_ev)
@@ -161,6 +163,7 @@ class Workshop:
             quick=bool(order.changes.get("quick", False)),
             command=f"edgestream jobs train {order.name} (snapshot {learned.id[:12]})",
             progress=tell,
+            checkpoints=folder / CHECKPOINTS,
         )
 
     def _judged(
