@@ -3,6 +3,7 @@
 # make check   what CI runs: format, lint, types, import contracts, tests
 # make audit   known vulnerabilities of what is installed here; by hand, needs PyPI
 # make campaign  a million frames under a thousand faults, hours; FRAMES=, FAULTS=, SEED=, RESUME=1
+# make loop    labels that the system asks for against labels at random, on real data; SEEDS=, DATA=
 # make fuzz    guided fuzzing of everything that takes bytes of strangers; TARGET=, RUNS= for each, SEED=
 PYTHON ?= python3
 BIN := .venv/bin
@@ -10,7 +11,7 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 TESTS := $(BIN)/python -m pytest --numprocesses 3 --dist worksteal # they wait for processes more than they compute
 PARTS := pyproject.toml constraints.txt $(wildcard xas/*.[ch]) stream/sources/_columns.c
 
-.PHONY: audit campaign demo fuzz test check format lint clean
+.PHONY: audit campaign demo fuzz loop test check format lint clean
 
 demo: .venv/.installed
 	$(BIN)/edgestream demo --out demo-out
@@ -29,6 +30,10 @@ campaign: .venv/.developer
 fuzz: .venv/.developer
 	PYTHONPATH=.:tests:tests/fuzz:tests/sources:tests/result_file $(BIN)/python tests/fuzz/long.py \
 	  --runs $(or $(RUNS),60000) $(if $(TARGET),--target $(TARGET)) $(if $(SEED),--seed $(SEED))
+
+loop: .venv/.developer
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/loop.py --seeds $(or $(SEEDS),3) \
+	  --data $(or $(DATA),$${EDGESTREAM_DATA:-../shared/data}/fe_k_xanesnet.npz)
 
 lint: .venv/.developer
 	$(BIN)/ruff format --check .
