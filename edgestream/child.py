@@ -19,22 +19,20 @@ from stream.log import LOG_VARIABLE, speak_json
 def main() -> None:
     """Run one role until it is told to stop."""
     words = _parser().parse_args()
-    roles = {"worker": work, "writer": write, "page": show, "isolated": isolate}
-    roles |= {"jobs": jobs, "training": train}
     if os.environ.get(LOG_VARIABLE) == "json":
         speak_json(words.role)
-    end_well(lambda: roles[words.role](words))
+    end_well(lambda: ROLES[words.role](words))
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="edgestream.child", allow_abbrev=False)
-    roles = ("worker", "writer", "page", "isolated", "jobs", "training")
-    parser.add_argument("role", choices=roles)
+    parser.add_argument("role", choices=tuple(ROLES))
     parser.add_argument("--set", action="append", default=[])
     parser.add_argument("--device", default="cpu")
     parser.add_argument("--models")
     parser.add_argument("--name", default="worker")
     parser.add_argument("--metrics-port")
+    parser.add_argument("--theory", default="")
     parser.add_argument("--out", type=Path, default=Path())
     parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
@@ -123,6 +121,27 @@ def train(words: argparse.Namespace) -> None:
     from edgestream.training_process import do_training
 
     do_training(words.out, words.models, who="trainer")
+
+
+def label(words: argparse.Namespace) -> None:
+    """Does the labeller's jobs; ``--out`` is the archive, ``--theory`` its settings as JSON."""
+    import msgspec
+
+    from edgestream.labelling_process import do_labelling
+    from trainer.labelling_task import TheorySettings
+
+    do_labelling(words.out, msgspec.json.decode(words.theory, type=TheorySettings))
+
+
+ROLES = {
+    "worker": work,
+    "writer": write,
+    "page": show,
+    "isolated": isolate,
+    "jobs": jobs,
+    "training": train,
+    "labelling": label,
+}
 
 
 if __name__ == "__main__":

@@ -26,6 +26,7 @@ from edgestream.explain_command import explain
 from edgestream.exporter_command import exporter
 from edgestream.jobs_command import jobs_app
 from edgestream.label_command import label_app
+from edgestream.labeller_command import ask, labeller
 from edgestream.metrics_command import metrics
 from edgestream.model_commands import models_app
 from edgestream.options import (
@@ -82,6 +83,8 @@ app.add_typer(label_app, name="label", no_args_is_help=True)
 app.add_typer(archive_app, name="archive", no_args_is_help=True)
 app.add_typer(jobs_app, name="jobs", no_args_is_help=True)
 app.command()(trainer)
+app.command()(labeller)
+app.command()(ask)
 app.add_typer(runs_app, name="runs", no_args_is_help=True)
 app.command()(replay)
 app.command()(bench)

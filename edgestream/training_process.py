@@ -35,10 +35,9 @@ RESTART_S = 2.0
 class JobsProcess:
     """The process that does the jobs; begun again where it dies."""
 
-    def __init__(self, url: str, archive: Path, models: str | None) -> None:
-        self._command = [sys.executable, "-m", "edgestream.child", "jobs", "--out", str(archive)]
-        self._command += [] if models is None else ["--models", models]
-        self._environment = {**os.environ, URL: url}  # a URL may hold a password
+    def __init__(self, url: str, words: list[str], **environment: str) -> None:
+        self._command = [sys.executable, "-m", "edgestream.child", *words]
+        self._environment = {**os.environ, URL: url, **environment}  # a URL may hold a password
         self._process = self._begun()
         self._next = 0.0
 
@@ -74,7 +73,8 @@ def run_trainer(
     stop = stop_signal(follow_parent=False)
     stream, jobs = RedisLabelStream(url, settings), Jobs(jobs_url)
     archivist = Archivist(stream, archive)
-    process = JobsProcess(jobs_url, archive, models)
+    words = ["jobs", "--out", str(archive), *([] if models is None else ["--models", models])]
+    process = JobsProcess(jobs_url, words)
     service = TrainerService(
         archivist=archivist,
         store=open_store(models),

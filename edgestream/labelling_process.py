@@ -1,0 +1,81 @@
+"""The labeller as processes: the one that asks for jobs, and the one that does them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import msgspec
+
+from edgestream.attendance import stop_signal
+from edgestream.training_process import URL, JobsProcess
+from stream.codec import encode
+from stream.jobs import Jobs, UnknownJob
+from stream.label_stream import push_patiently
+from stream.labels import Label
+from stream.redis_label_stream import RedisLabelStream
+from stream.service import run_until_stopped, say
+from trainer.label_request import RequestFolder
+from trainer.labelling_task import LABELLING, LabellingTask, TheorySettings
+from xas.errors import ServerUnreachable
+
+QUEUE = "labelling"  # its own: a calculation of hours holds up no training
+MORE_S = 300  # beyond the command's time, for the server
+
+
+def ask_jobs(requests: RequestFolder, jobs: Jobs, timeout_s: float) -> list[str]:
+    """A job for each request that waits and has none; a failed one stays failed. Their ids."""
+    new = []
+    for request in requests.waiting():
+        job_id = f"{LABELLING}-{request.id}"
+        try:
+            jobs.find(job_id)
+        except UnknownJob:
+            if jobs.enqueue(
+                LABELLING, job_id, timeout_s=int(timeout_s) + MORE_S, request=request.id
+            ):
+                new.append(job_id)
+    return new
+
+
+def run_labeller(
+    url: str, jobs_url: str, archive: Path, theory: TheorySettings, look_s: float = 5.0
+) -> None:
+    """The service until stopped: requests become jobs, done one after the other."""
+    stop = stop_signal(follow_parent=False)
+    jobs = Jobs(jobs_url, name=QUEUE)
+    requests = RequestFolder(archive)
+    words = ["labelling", "--out", str(archive), "--theory", msgspec.json.encode(theory).decode()]
+    process = JobsProcess(jobs_url, words, EDGESTREAM_URL=url)
+    say(f"labeller: {len(requests.waiting())} requests wait in {requests.folder}")
+
+    def step() -> None:
+        process.keep()
+        jobs.recover()
+        for job in ask_jobs(requests, jobs, theory.timeout_s):
+            say(f"{job}: asked for")
+        stop.wait(look_s)
+
+    try:
+        run_until_stopped(step, stop, name="labeller")
+    finally:
+        process.close()
+        jobs.close()
+
+
+def do_labelling(archive: Path, theory: TheorySettings, *, burst: bool = False) -> None:
+    """Do the jobs of $EDGESTREAM_JOBS_URL, labels to $EDGESTREAM_URL, until told to stop."""
+    url = os.environ["EDGESTREAM_URL"]
+
+    def push(label: Label) -> None:
+        stream = RedisLabelStream(url)
+        try:
+            push_patiently(stream, [encode(label)])
+        finally:
+            stream.close()
+
+    task = LabellingTask(RequestFolder(archive), theory, push)
+    jobs_url = os.environ.get(URL)
+    if not jobs_url:
+        raise ServerUnreachable(f"${URL} names no server")
+    Jobs(jobs_url, {LABELLING: task}, name=QUEUE).work(burst=burst)
