@@ -176,25 +176,32 @@ class Loop:
         )
 
 
-def play(task: Task, seed: int, out: Path) -> Iterator[Round]:
+def play(task: Task, seed: int) -> Iterator[Round]:
     """All rounds of all ways, which begin with the same model; each is told when it is done."""
     with tempfile.TemporaryDirectory(prefix="edgestream-loop-") as scratch:
         base = Loop(task, seed, Path(scratch) / "base")
         first = base.round()
         for way in WAYS:
-            yield told(replace(first, way=way), out)
+            yield told(replace(first, way=way))
             loop = base.branch(way)
             for _ in range(task.rounds):
                 loop.ask()
-                yield told(loop.round(), out)
+                yield told(loop.round())
 
 
-def told(done: Round, out: Path) -> Round:
-    """Itself; a line of the table, and one in OUT/rounds.jsonl."""
+def told(done: Round) -> Round:
+    """Itself, as a line of the table."""
     print(row(done), flush=True)
-    with (out / "rounds.jsonl").open("a") as file:
-        file.write(json.dumps(asdict(done)) + "\n")
     return done
+
+
+def played(task: Task, seed: int, kept: Path) -> list[Round]:
+    """The rounds of a seed; those of an earlier run where ``kept`` has them."""
+    if kept.exists():
+        return [told(Round(**found)) for found in json.loads(kept.read_text())]
+    rounds = list(play(task, seed))
+    kept.write_text(json.dumps([asdict(done) for done in rounds], indent=1))
+    return rounds
 
 
 HEADER = (
@@ -259,7 +266,7 @@ def main() -> None:
     print(HEADER, flush=True)
     rounds: list[Round] = []
     for seed in range(1, words.seeds + 1):
-        rounds += play(task, seed, words.out)
+        rounds += played(task, seed, words.out / f"seed-{seed}.json")
         draw(rounds, words.out / "loop.svg")
     print(f"picture: {words.out / 'loop.svg'}")
 
