@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from pathlib import Path
 
 import msgspec
@@ -17,7 +18,6 @@ from stream.redis_label_stream import RedisLabelStream
 from stream.service import run_until_stopped, say
 from trainer.label_request import RequestFolder
 from trainer.labelling_task import LABELLING, LabellingTask, TheorySettings
-from xas.errors import ServerUnreachable
 
 QUEUE = "labelling"  # its own: a calculation of hours holds up no training
 MORE_S = 300  # beyond the command's time, for the server
@@ -63,8 +63,12 @@ def run_labeller(
         jobs.close()
 
 
-def do_labelling(archive: Path, theory: TheorySettings, *, burst: bool = False) -> None:
-    """Do the jobs of $EDGESTREAM_JOBS_URL, labels to $EDGESTREAM_URL, until told to stop."""
+def do_labelling(archive: Path, theory: TheorySettings) -> None:
+    """Do the jobs of $EDGESTREAM_JOBS_URL, labels to $EDGESTREAM_URL, while somebody listens.
+
+    Ends with standard input, whose other end the labeller holds, and ends the command with it: no
+    calculation goes on for nobody.
+    """
     url = os.environ["EDGESTREAM_URL"]
 
     def push(label: Label) -> None:
@@ -75,7 +79,12 @@ def do_labelling(archive: Path, theory: TheorySettings, *, burst: bool = False) 
             stream.close()
 
     task = LabellingTask(RequestFolder(archive), theory, push)
-    jobs_url = os.environ.get(URL)
-    if not jobs_url:
-        raise ServerUnreachable(f"${URL} names no server")
-    Jobs(jobs_url, {LABELLING: task}, name=QUEUE).work(burst=burst)
+
+    def end_at_once() -> None:
+        while os.read(0, 4096):
+            pass
+        task.abandon()
+        os._exit(143)  # the job counts as abandoned, and is done again
+
+    threading.Thread(target=end_at_once, daemon=True, name="parent").start()
+    Jobs(os.environ[URL], {LABELLING: task}, name=QUEUE).work()

@@ -53,6 +53,8 @@ class JobsProcess:
 
     def close(self) -> None:
         """End it; a training that it does goes on from what was fitted, next time."""
+        assert self._process.stdin is not None
+        self._process.stdin.close()
         end(self._process)
 
 

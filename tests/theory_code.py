@@ -7,6 +7,7 @@ A real process in the folder that was prepared for it; it knows nothing but the 
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -19,6 +20,7 @@ Floats = NDArray[np.float64]
 
 def main(table: str, program: str, *mood: str) -> None:
     if mood and mood[0] == "hang":
+        Path("pid").write_text(str(os.getpid()))
         time.sleep(600)
     if mood and not Path(mood[1]).exists():
         Path(mood[1]).touch()

@@ -49,13 +49,14 @@ class TheorySettings(msgspec.Struct, frozen=True, kw_only=True):
     timeout_s: float = 6 * 3600.0
 
 
-@dataclass(frozen=True)
+@dataclass
 class LabellingTask:
     """Does "label" jobs; ``push`` hands the label over and returns when the server has it."""
 
     requests: RequestFolder
     settings: TheorySettings
     push: Callable[[Label], None]
+    _group: int = 0
 
     def __call__(self, running: Running, *, request: str) -> dict[str, Any]:
         """Calculate and push one label. TheoryFailed: try again; BadLabels: that is of no use."""
@@ -89,14 +90,21 @@ class LabellingTask:
                 )
             except OSError as error:
                 raise BadLabels(f"{self.settings.command[0]}: {error.strerror}") from None
+            self._group = process.pid
             try:
                 self._watch(running, folder, process)
             finally:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                self.abandon()
                 process.wait()
         if process.returncode:
             raise TheoryFailed(f"{folder}: ended with {process.returncode}: {_last(folder / LOG)}")
+
+    def abandon(self) -> None:
+        """End the command that runs, and all that it started; from any thread."""
+        group, self._group = self._group, 0
+        if group:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(group, signal.SIGKILL)
 
     def _watch(self, running: Running, folder: Path, process: subprocess.Popen[bytes]) -> None:
         begun = time.monotonic()

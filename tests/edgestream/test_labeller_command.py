@@ -41,6 +41,24 @@ def test_the_labeller_answers_requests_until_it_is_stopped(tmp_path: Path) -> No
     assert sorted(label.name for label in found) == ["1.9", "2.0", "2.1"]
 
 
+@pytest.mark.processes
+def test_no_calculation_goes_on_when_the_labeller_is_stopped(tmp_path: Path) -> None:
+    requests = RequestFolder(tmp_path / "labels")
+    why = {"novelty": 1.0, "uncertainty": 0.1, "t_asked": 0.0}
+    requests.add(request_of(octahedron(), 0, "K", "octahedron", **why))
+    theory = [sys.executable, theory_code.__file__, "no.npz", "feff", "hang"]
+    words = ["--labels", tmp_path / "labels", "--program", "feff", "--", *theory]
+    with (
+        EmbeddedServer() as server,
+        started("labeller", "--redis-url", server.url, *words) as process,
+    ):
+        until(lambda: any(p.read_text() for p in requests.folder.glob("*/1/pid")))
+        (pid,) = (int(p.read_text()) for p in requests.folder.glob("*/1/pid"))
+        assert ended(process, signal.SIGTERM)[0] == 0
+        until(lambda: not Path(f"/proc/{pid}").exists())
+    assert len(requests.waiting()) == 1
+
+
 def test_a_program_that_is_not_known_is_named(tmp_path: Path) -> None:
     words = ["labeller", "--labels", tmp_path, "--program", "orca", "--", "orca"]
     assert "orca" in complaint(*words)
