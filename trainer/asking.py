@@ -62,8 +62,9 @@ def ask(
             novelty=float(said.novelty[i]),
             uncertainty=float(uncertain[i]),
             t_asked=now,
+            rank=rank,
         )
-        for i in chosen
+        for rank, i in enumerate(chosen)
         for s in (sites.structure[i],)
     ]
     return [request for request in made if requests.add(request)]

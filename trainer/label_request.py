@@ -29,7 +29,8 @@ class LabelRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     """A structure whose spectrum is wanted; its first atom absorbs.
 
     numbers (n_atoms,); positions (n_atoms, 3) angstrom; cell (3, 3) and pbc (3,) or None.
-    novelty, uncertainty: of the champion's prediction; t_asked: s since 1970.
+    novelty, uncertainty: of the champion's prediction; t_asked: s since 1970;
+    rank: among those that were asked for at that moment, from 0, the best.
     """
 
     id: str
@@ -42,6 +43,7 @@ class LabelRequest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fie
     novelty: float
     uncertainty: float
     t_asked: float
+    rank: int = 0
 
     def structure(self) -> StructureBatch:
         """A batch of one, as it was asked for: the same label is the same content."""
@@ -105,9 +107,9 @@ class RequestFolder:
         return True
 
     def all(self) -> list[LabelRequest]:
-        """Every request, in the order in which they were asked, best first among equals."""
+        """Every request, in the order in which they were asked, of one moment the best first."""
         found = [self.read(path.parent.name) for path in self.folder.glob(f"*/{REQUEST}")]
-        return sorted(found, key=lambda r: (r.t_asked, -max(r.novelty, 0.0), r.id))
+        return sorted(found, key=lambda r: (r.t_asked, r.rank, r.id))
 
     def waiting(self) -> list[LabelRequest]:
         """Those without an answer."""

@@ -10,12 +10,14 @@ import pytest
 from iron_labels import octahedron
 from made_labels import made_labels
 
+from edgestream.label_asking import ask_of_trajectory
 from model_store.bundle import Bundle
 from model_store.store import Store
 from stream.labels import Label
 from stream.sources.label_options import LabelOptions
 from stream.sources.npz_labels import read_npz
 from trainer.archive import Labels
+from trainer.archive_writer import ArchiveWriter
 from trainer.asking import ask
 from trainer.label_request import LabelRequest, RequestFolder
 from trainer.requests import RequestRules
@@ -75,3 +77,36 @@ def test_frames_are_asked_for_once_and_not_too_many_an_hour(
     later = asking(7200.0)
     assert later
     assert not {r.id for r in first} & {r.id for r in later}
+
+
+@pytest.mark.train
+def test_a_trajectory_is_asked_about_by_the_champion_of_a_name(
+    champion: Bundle, tmp_path: Path
+) -> None:
+    assert champion.manifest.name == "fe-made"
+    found = [
+        x
+        for x in read_npz(tmp_path / "made.npz", LabelOptions(theory="made"))
+        if isinstance(x, Label)
+    ]
+    with ArchiveWriter(tmp_path / "labels") as writer:
+        writer.append(found, [0.0] * len(found))
+    frames = [octahedron(x).positions for x in (1.5, 2.9)]
+    lines = [
+        "7\nProperties=species:S:1:pos:R:3\n"
+        + "".join(
+            f"{e} {x} {y} {z}\n" for e, (x, y, z) in zip(["Fe", *"OOOOOO"], atoms, strict=True)
+        )
+        for atoms in frames
+    ]
+    (tmp_path / "md.extxyz").write_text("".join(lines))
+    asked = ask_of_trajectory(
+        tmp_path / "md.extxyz",
+        "fe-made",
+        tmp_path / "labels",
+        RULES,
+        theory=None,
+        models=str(tmp_path / "models"),
+    )
+    assert {request.name for request in asked} == {"md.extxyz frame 0", "md.extxyz frame 1"}
+    assert RequestFolder(tmp_path / "labels").waiting() == asked
