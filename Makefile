@@ -4,6 +4,8 @@
 # make audit   known vulnerabilities of what is installed here; by hand, needs PyPI
 # make campaign  a million frames under a thousand faults, hours; FRAMES=, FAULTS=, SEED=, RESUME=1
 # make loop    labels that the system asks for against labels at random, on real data; SEEDS=, DATA=
+# make containers  build the image, run the compose file, kill a worker in it; Docker, or BUILD= for podman
+# make cluster  the batch script on the Slurm of this machine
 # make fuzz    guided fuzzing of everything that takes bytes of strangers; TARGET=, RUNS= for each, SEED=
 PYTHON ?= python3
 BIN := .venv/bin
@@ -12,6 +14,9 @@ TESTS := $(BIN)/python -m pytest --numprocesses 3 --dist worksteal # they wait f
 PARTS := pyproject.toml constraints.txt $(wildcard xas/*.[ch]) stream/sources/_columns.c
 
 .PHONY: audit campaign demo fuzz loop test check format lint clean
+BUILD ?= docker build --tag # TAG FOLDER [OPTIONS] follow
+
+.PHONY: audit campaign cluster containers demo fuzz test check format lint clean
 
 demo: .venv/.installed
 	$(BIN)/edgestream demo --out demo-out
@@ -26,6 +31,13 @@ campaign: .venv/.developer
 	PYTHONPATH=.:tests:tests/campaign $(BIN)/python tests/campaign/long.py \
 	  --frames $(or $(FRAMES),1000000) --faults $(or $(FAULTS),1000) $(if $(SEED),--seed $(SEED)) \
 	  $(if $(RESUME),--resume)
+
+containers: .venv/.developer
+	$(BUILD) $(or $(EDGESTREAM_IMAGE),edgestream) .
+	PYTHONPATH=.:tests:tests/edgestream $(BIN)/python -m pytest tests/containers
+
+cluster: .venv/.developer
+	PYTHONPATH=.:tests:tests/delivery $(BIN)/python -m pytest tests/cluster
 
 fuzz: .venv/.developer
 	PYTHONPATH=.:tests:tests/fuzz:tests/sources:tests/result_file $(BIN)/python tests/fuzz/long.py \
