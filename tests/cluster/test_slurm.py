@@ -31,7 +31,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
 
 @pytest.fixture
 def array(stand: Stand) -> Iterator[str]:
-    """Two workers as an array job, one at a time: a node of tests says it has 1 MB; the job's id."""
+    """Two workers as an array job, one at a time: a test node has no memory for more; its id."""
     program = stand.folder / "edgestream"
     program.write_text(f'#!/bin/sh\nexec {sys.executable} -m edgestream "$@"\n')
     program.chmod(0o755)
