@@ -2,7 +2,8 @@
 # without them fails to build.
 #
 #   docker build -t edgestream .
-#   docker build -t edgestream-trainer --build-arg EXTRAS=train .            # with torch
+#   docker build -t edgestream-trainer --build-arg EXTRAS=train \
+#                --build-arg PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu .  # torch without CUDA
 #   docker build -t edgestream-gpu --build-arg ONNXRUNTIME=onnxruntime-gpu \
 #                --build-arg BASE=nvidia/cuda:13.0.1-cudnn-runtime-ubuntu24.04 .
 ARG BASE=python:3.12-slim-bookworm
@@ -11,6 +12,7 @@ FROM ${BASE} AS build
 RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev python3-dev python3-venv
 WORKDIR /source
 ARG EXTRAS=""
+ARG PIP_EXTRA_INDEX_URL
 # What we stand on, in a layer that outlives changes of ours
 COPY pyproject.toml constraints.txt ./
 RUN python3 -m venv /opt/edgestream \

@@ -73,10 +73,28 @@ def _passes(container: str, check: list[str]) -> bool:
     return True
 
 
-def test_the_server_refuses_who_has_no_password(compose: Compose) -> None:
+def test_only_the_password_lets_in_and_no_command_line_shows_it(compose: Compose) -> None:
     open_url = compose.url.partition("?")[0]
-    assert "Traceback" not in call("status", "--redis-url", open_url, code=2).stderr
-    assert "requirepass" not in engine("top", compose.the("redis"), "args")
+    assert "refuses the login" in call("status", "--redis-url", open_url, code=3).stderr
+    password = Path(compose.url.partition("password_file=")[2]).read_text().strip()
+    for part in ("redis", *OURS):
+        assert password not in engine("top", compose.the(part), "args")
+
+
+def test_prometheus_finds_worker_writer_and_exporter(compose: Compose) -> None:
+    port = compose.ports["PROMETHEUS"]
+
+    def up() -> set[str]:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/targets") as answer:
+            targets = json.load(answer)["data"]["activeTargets"]
+        return {t["scrapeUrl"] for t in targets if t["health"] == "up"}
+
+    until(lambda: len(up()) >= 3, "three targets are up")
+
+
+def test_the_page_answers_this_host(compose: Compose) -> None:
+    with urllib.request.urlopen(f"http://127.0.0.1:{compose.ports['DASHBOARD']}/") as answer:
+        assert "edgestream" in answer.read().decode()
 
 
 def test_a_killed_worker_container_loses_no_frame(
@@ -107,19 +125,3 @@ def finished(compose: Compose, run: str, folder: Path) -> Path:
 
 def state(compose: Compose, run: str) -> dict[str, bool]:
     return next(found for found in status(compose.url)["runs"] if found["run"] == run)
-
-
-def test_prometheus_finds_worker_writer_and_exporter(compose: Compose) -> None:
-    port = compose.ports["PROMETHEUS"]
-
-    def up() -> set[str]:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/targets") as answer:
-            targets = json.load(answer)["data"]["activeTargets"]
-        return {t["scrapeUrl"] for t in targets if t["health"] == "up"}
-
-    until(lambda: len(up()) >= 3, "three targets are up")
-
-
-def test_the_page_answers_this_host(compose: Compose) -> None:
-    with urllib.request.urlopen(f"http://127.0.0.1:{compose.ports['DASHBOARD']}/") as answer:
-        assert "edgestream" in answer.read().decode()
