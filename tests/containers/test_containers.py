@@ -1,4 +1,9 @@
-"""``make containers``: images and compose file as they are run. Needs podman-compose or Docker."""
+"""``make containers``: image and compose file as they are run. Needs podman-compose or Docker.
+
+Where no registry is, build redis.Dockerfile and prometheus.Dockerfile from here and name them:
+``make containers BUILD='container-host build' EDGESTREAM_IMAGE=localhost/edgestream REDIS_IMAGE=...
+PROMETHEUS_IMAGE=...``. Grafana, the trainer and a GPU are not started.
+"""
 
 from __future__ import annotations
 
