@@ -13,10 +13,9 @@ INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --co
 TESTS := $(BIN)/python -m pytest --numprocesses 3 --dist worksteal # they wait for processes more than they compute
 PARTS := pyproject.toml constraints.txt $(wildcard xas/*.[ch]) stream/sources/_columns.c
 
-.PHONY: audit campaign demo fuzz loop test check format lint clean
 BUILD ?= docker build --tag # TAG FOLDER [OPTIONS] follow
 
-.PHONY: audit campaign cluster containers demo fuzz test check format lint clean
+.PHONY: audit campaign cluster containers demo fuzz loop test check format lint clean
 
 demo: .venv/.installed
 	$(BIN)/edgestream demo --out demo-out
