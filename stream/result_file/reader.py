@@ -14,8 +14,18 @@ from numpy.typing import NDArray
 from stream.result_file.average import Average
 from stream.result_file.column import Column, SiteTable
 from stream.result_file.header import Model, RunHeader
-from stream.result_file.segment import Contents, Segment, parse_state
-from stream.result_file.soundness import require_own_columns, require_own_values
+from stream.result_file.segment import (
+    Contents,
+    Segment,
+    get_state,
+    parse_state,
+    require_known_format,
+)
+from stream.result_file.soundness import (
+    require_own_columns,
+    require_own_state,
+    require_own_values,
+)
 from xas.errors import BadResultFile
 from xas.structure import EMPTY, StructureBatch
 
@@ -278,7 +288,10 @@ Known = tuple[Segment, Contents, Average]
 
 def _looked_into(file: Any, path: Path) -> tuple[Known, list[Path]]:
     """What the file says, where all of it is sound, and the segments that it names."""
-    require_own_values(file, path.stat().st_size)
+    size = path.stat().st_size
+    require_own_state(file, size)
+    require_known_format(get_state(file), path)
+    require_own_values(file, size)
     segment, contents = parse_state(file, path)
     folder = path.resolve().parent
     require_own_columns(file, segment, contents.header, folder)

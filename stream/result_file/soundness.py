@@ -22,9 +22,18 @@ _AVERAGE = ("energy", "intensity", "intensity_errors", "spread", "standard_error
 AVERAGE = tuple(f"entry/average/{name}" for name in (*_AVERAGE, *_SCALARS))
 
 
+def require_own_state(file: Any, size: int) -> None:
+    """ValueError where the state, which says what else there is, is not in the file itself."""
+    _require_own(file, size, (STATE,))
+
+
 def require_own_values(file: Any, size: int) -> None:
-    """ValueError where state, energies or average are not in the file itself, whole."""
-    for name in (STATE, ENERGY, *AVERAGE):
+    """ValueError where energies or average are not in the file itself, whole."""
+    _require_own(file, size, (ENERGY, *AVERAGE))
+
+
+def _require_own(file: Any, size: int, names: tuple[str, ...]) -> None:
+    for name in names:
         dataset = _own(file, name)
         if dataset.get_create_plist().get_layout() != h5py.h5d.COMPACT:
             _require_room(dataset, name, size)
@@ -60,7 +69,9 @@ def _require_room(dataset: Any, name: str, size: int) -> None:
     place, n_bytes = dataset.get_offset(), dataset.get_type().get_size()
     for length in dataset.shape:
         n_bytes *= length
-    if n_bytes and (place is None or place + n_bytes > size):
+    if (
+        place or 0
+    ) + n_bytes > size:  # no place: nothing but what fills it, and no more than a file
         raise ValueError(f"{name} is larger than its file")
 
 

@@ -144,8 +144,7 @@ def test_strange_entries_of_the_stream_are_dead_letters_and_the_rest_goes_on(
         started("writer", "--redis-url", url, "--out", tmp_path / "out"),
     ):
         until(lambda: finished(url, "odd"))
-        shard = status(url)["shards"][0]
-        assert shard["dead"] == 3
+        assert status(url)["runs"][0]["dead"] == 2
         assert "2 dead letters" in call("status", "--redis-url", url).stdout
     with edgestream.open_run(tmp_path / "out" / "odd.h5") as run:
         assert run.status.tolist() == [2, 2, 1]

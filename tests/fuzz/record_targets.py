@@ -93,7 +93,7 @@ def _state(values: list[Any]) -> None:
     name, *fields = values or [b""]
     fields = [None if isinstance(f, list) else f for f in fields]
     padded = (fields + [None] * len(RUN_FIELDS))[: len(RUN_FIELDS)]
-    run_state_from(name if isinstance(name, bytes) else b"", padded)
+    run_state_from(name if isinstance(name, bytes) else b"", padded, None)
 
 
 def _entry(values: list[Any]) -> None:

@@ -74,7 +74,8 @@ def _named(code: int) -> str:
 
 
 def _keep(escapes: Path, target: str, data: bytes, why: str) -> None:
-    path = escapes / f"{target}-{hashlib.sha256(data).hexdigest()[:12]}"
+    name = "several" if "," in target else target
+    path = escapes / f"{name}-{hashlib.sha256(data).hexdigest()[:12]}"
     path.write_bytes(data)
     path.with_name(path.name + ".txt").write_text(why)
 

@@ -36,7 +36,7 @@ LOOKS = {
     "raises": "raise ValueError('not ours')",
     "dies": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
     "hangs": "[0 for _ in iter(int, 1)]",
-    "eats": "bytearray(700 << 20)",
+    "eats": "b'x' * (700 << 20)",
 }
 
 
