@@ -17,7 +17,6 @@ from stream.result_file.header import Model, RunHeader
 from stream.result_file.segment import (
     Contents,
     Segment,
-    get_state,
     parse_state,
     require_known_format,
 )
@@ -290,7 +289,7 @@ def _looked_into(file: Any, path: Path) -> tuple[Known, list[Path]]:
     """What the file says, where all of it is sound, and the segments that it names."""
     size = path.stat().st_size
     require_own_state(file, size)
-    require_known_format(get_state(file), path)
+    require_known_format(file, path)
     require_own_values(file, size)
     segment, contents = parse_state(file, path)
     folder = path.resolve().parent

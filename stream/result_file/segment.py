@@ -130,16 +130,16 @@ def read_state(path: Path) -> tuple[Segment, Contents]:
         return parse_state(file, path)
 
 
-def require_known_format(state: dict[str, Any], path: Path) -> None:
+def require_known_format(file: h5py.File, path: Path) -> None:
     """BadResultFile for a file of a later edgestream."""
-    if state["format"] > FORMAT:
+    if get_state(file)["format"] > FORMAT:
         raise BadResultFile(f"{path} was written by a later edgestream; update this one")
 
 
 def parse_state(file: h5py.File, path: Path) -> tuple[Segment, Contents]:
     """``read_state`` of a file that is open already."""
     state = get_state(file)
-    require_known_format(state, path)
+    require_known_format(file, path)
     counts: dict[str, Any] = {name: int(state[name]) for name in _STORED}
     counts |= {name: int(state.get(name, 0)) for name in _LATER}
     if min(counts.values()) < 0 or max(counts.values()) >= 2**62:
