@@ -31,3 +31,14 @@ def read_only(folder: Path) -> Iterator[None]:
         yield
     finally:
         subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@contextmanager
+def small_disk(folder: Path, size: str) -> Iterator[Path]:
+    """A file system of its own in a new folder; ``size`` as tmpfs has it, "64k"."""
+    folder.mkdir()
+    mount(folder, "-t", "tmpfs", "-o", f"size={size}", "tmpfs")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)

@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
+import mounts
 import pytest
-from mounts import mount
 
 from model_store.garbage import collect
 from model_store.manifest import CHECK, MODEL
@@ -22,13 +21,8 @@ from xas.errors import BadModel, StorageFailed, UnknownModel
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 2 MiB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount(folder, "-t", "tmpfs", "-o", "size=2m", "tmpfs")
-    try:
+    with mounts.small_disk(tmp_path / "disk", "2m") as folder:
         yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
 
 
 def fill(folder: Path, spare: int) -> Path:
@@ -72,7 +66,7 @@ def test_a_store_that_is_read_only_is_read_and_not_changed(disk: Path, tiny: lis
     store = Store([disk], builtin=False)
     store.put(tiny[0])
     store.put(tiny[1])
-    mount(disk, "-o", "remount,ro")
+    mounts.mount(disk, "-o", "remount,ro")
     assert Store([disk], builtin=False).get("tiny").manifest.version == 1
     for change in (lambda: store.put(tiny[2]), lambda: store.promote("tiny", 2)):
         with pytest.raises(StorageFailed, match="Read-only file system; is it the right") as told:
