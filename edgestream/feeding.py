@@ -7,15 +7,18 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stream.producer import Producer
 from stream.sources.frames import FrameChunk
 from stream.sources.trajectory import TrajectorySource, open_trajectory
 from xas.edges import element_symbol
 from xas.errors import BadStructure, BadTrajectory, Reject
 from xas.structure import Sites, StructureBatch
+
+if TYPE_CHECKING:
+    from stream.producer import Producer
 
 
 @dataclass(frozen=True, kw_only=True)
