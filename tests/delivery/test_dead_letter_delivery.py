@@ -122,8 +122,8 @@ def test_writers_killed_while_they_amend_lose_nothing(stand: Stand) -> None:
     push(stand, frames, "no-such-model").seal()
     stand.wait_until_finished("md")
     rng = np.random.default_rng(5)
-    for first in range(0, 400, 40):
-        dlq(stand, "requeue", "--run", "md", "--index", f"{first}:{first + 40}", "--model", "fe-k")
+    for first in range(0, 400, 80):
+        dlq(stand, "requeue", "--run", "md", "--index", f"{first}:{first + 80}", "--model", "fe-k")
         time.sleep(rng.uniform(0.0, 0.5))
         stand.kill("writer")
         with RunFile(stand.out / "md.h5") as file:

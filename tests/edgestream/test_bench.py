@@ -117,7 +117,7 @@ def test_every_key_that_programs_rely_on_is_measured_by_some_section() -> None:
 
 
 def test_cpu_time_of_a_process_is_what_it_worked_not_how_long_it_was_there() -> None:
-    code = "import time; sum(range(10**6)); print(time.process_time()); time.sleep(30)"
+    code = "import time; sum(range(10**6)); print(time.process_time(), flush=True); time.sleep(30)"
     child = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     try:
         assert child.stdout is not None

@@ -1,7 +1,8 @@
 """A program for the kill tests: writers that die, one after the other, in forked children.
 
-    dying_writer.py steps FOLDER    dies before the 1st, 2nd, 3rd, ... system call of a whole run;
-                                    folder FOLDER/k and FOLDER/k.acknowledged for each
+    dying_writer.py steps FOLDER    dies before the 1st, 2nd, 3rd, ... system call of a whole run,
+                                    the first three times that a line makes it before and behind the
+                                    interruption; FOLDER/k and FOLDER/k.acknowledged for each
     dying_writer.py moments FOLDER  is killed 40 times at random moments, in one folder
 
 What ``append`` returned for is written to the file ``acknowledged`` before anything else.
@@ -16,6 +17,7 @@ import signal
 import sys
 import time
 import traceback
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -26,6 +28,7 @@ from stream.result_file import merging
 from stream.result_file.run_folder import RunFolder
 from stream.result_file.survey import highest_epoch
 
+lives = 1
 CALLS = ("open", "pwrite", "ftruncate", "fsync", "rename", "link", "unlink", "mkdir", "rmdir")
 FRAMES_BEFORE, FRAMES = 8, 18  # interrupted after 8, when eight segments have been merged
 
@@ -49,13 +52,17 @@ def write(run: RunFolder, until: int, acknowledged: int, largest: int) -> None:
 
 def die_before(number: int) -> None:
     """Kill this process before the system call of that number."""
+    made: Counter[object] = Counter()
     count = 0
 
     def counted(name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def wrapped(*args: Any, **options: Any) -> Any:
             nonlocal count
-            count += 1
-            if count == number:
+            caller = sys._getframe(1)
+            line = (caller.f_code, caller.f_lineno, lives)
+            made[line] += 1
+            count += made[line] <= 3
+            if count == number and made[line] <= 3:
                 os.kill(os.getpid(), signal.SIGKILL)
             return call(*args, **options)
 
@@ -79,12 +86,14 @@ def in_child(work: Callable[[], None]) -> int:
 
 def whole_run(folder: Path, acknowledged: int, number: int) -> None:
     """Appends, merges, an interruption, its adoption, and the end."""
+    global lives
     random.seed(1)
     os.fsync = lambda fd: None  # a killed process loses nothing that it wrote; this is faster
     die_before(number)
     run = open_run(folder)
     write(run, FRAMES_BEFORE, acknowledged, 1)
     run.finish(sealed=False, interrupted=True)
+    lives = 2
     run = open_run(folder)
     write(run, FRAMES, acknowledged, 10)
     run.finish(sealed=True)

@@ -59,7 +59,7 @@ def test_copies_and_checks_are_whole_while_the_writer_merges_and_sweeps(
 
     reader = threading.Thread(target=look)
     reader.start()
-    for first in range(30, 1030, 10):
+    for first in range(30, 530, 10):
         growing.append(make_rows(first, 10))
         growing.refresh(force=True)
     growing.finish(sealed=True)

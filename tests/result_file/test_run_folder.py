@@ -114,13 +114,13 @@ def test_a_model_is_listed_with_the_first_frame_it_predicted(open_run: OpenRun) 
     assert [m.version for m in open_run().models] == ["1", "2"]
 
 
-def test_a_thousand_small_commits_stay_few_files(
+def test_five_hundred_small_commits_stay_few_files(
     open_run: OpenRun, clock: Clock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "fsync", lambda fd: None)  # seconds of waiting for the disk
     folder, most = open_run(grace_s=0.0), 0
-    whole = make_rows(0, 1000)
-    for i in range(1000):
+    whole = make_rows(0, 500)
+    for i in range(500):
         folder.append(whole[i : i + 1])
         if i % 100 == 0:
             clock.now += 1.0
