@@ -34,18 +34,20 @@ class Ending:
 
 
 def watch_results(broker: RedisBroker, run: str) -> Marks:
-    """When each result was in hand, decoded."""
+    """When each result was in hand, decoded; what the writer took before us is missing."""
     from stream.following import Follower
 
-    follower, ending = Follower(broker, run), Ending()
+    follower, marks = Follower(broker, run), list[tuple[int, int, float]]()
     _ready()
-    marks: list[tuple[int, int, float]] = []
-    seen = 0
-    while not ending.reached(seen):
-        for block in follower.read(block_s=0.05):
-            marks.append((block.first, block.first + block.n_frames, time.time()))
-            seen += block.n_frames
+    while (blocks := follower.read(block_s=0.05)) or not _finished(broker, run):
+        now = time.time()
+        marks += [(block.first, block.first + block.n_frames, now) for block in blocks]
     return {"result": marks}
+
+
+def _finished(broker: RedisBroker, run: str) -> bool:
+    state = broker.run(run)
+    return state is not None and state.finished
 
 
 def watch_disk(broker: RedisBroker, run: str) -> Marks:
