@@ -57,6 +57,7 @@ class MemoryLabelStream:
     def acquire(self, owner: str) -> Lease:
         """See LabelStream."""
         if self._owner not in ("", owner) and self._clock() < self._until:
+            self._until = min(self._until, self._clock() + self.settings.lease_s)
             raise Fenced(f"labels are being archived by {self._owner}")
         self._owner, self._epoch = owner, self._epoch + 1
         self._until = self._clock() + self.settings.lease_s

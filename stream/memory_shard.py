@@ -48,6 +48,7 @@ class Shard:
     owner: str = ""
     epoch: int = 0
     until: float = 0.0
+    lease_s: float = 0.0
 
     def oldest_s(self, now: float) -> dict[str, float]:
         """Ages of the oldest entry and of the oldest result; forgets when those came that went."""

@@ -18,14 +18,19 @@ class MemoryWriters(MemoryViews):
         """See WriterBroker."""
         s = self._shards[shard]
         if s.owner not in ("", owner) and s.until > self._clock():
+            s.until = min(s.until, self._clock() + s.lease_s)  # a clock that was set back
             raise Fenced(f"shard {shard} is being written by {s.owner}")
         s.owner, s.epoch = owner, max(s.epoch, above) + 1
-        s.until = self._clock() + self.settings.lease_s
+        self._extend(s)
         return Lease(shard=shard, owner=owner, epoch=s.epoch)
 
     def renew(self, lease: Lease) -> None:
         """See WriterBroker."""
-        self._leased(lease).until = self._clock() + self.settings.lease_s
+        self._extend(self._leased(lease))
+
+    def _extend(self, shard: Shard) -> None:
+        shard.lease_s = self.settings.lease_s
+        shard.until = self._clock() + shard.lease_s
 
     def yield_lease(self, lease: Lease) -> None:
         """See WriterBroker."""

@@ -48,7 +48,7 @@ def memory_rig(clock: Clock) -> Rig:
         broker.settings = settings
         return broker
 
-    return Rig(broker, lambda s: clock.sleep(1.2 * s), QUICK, reopen)
+    return Rig(broker, lambda s: clock.sleep(1.2 * s), lambda s: clock.sleep(-s), QUICK, reopen)
 
 
 @pytest.fixture(params=["memory", "bundled", "distribution"])

@@ -21,10 +21,15 @@ QUICK = Settings(claim_idle_s=0.25, lease_s=0.25, high_water_bytes=1000)
 
 @dataclass
 class Rig:
-    """A broker under test; ``wait`` lets its time pass, ``open`` gives another handle on it."""
+    """A broker under test.
+
+    ``wait`` lets its time pass, ``set_clock_back`` makes leases that were given end so many seconds
+    too late, ``open`` gives another handle on it.
+    """
 
     broker: Any
     wait: Callable[[float], None]
+    set_clock_back: Callable[[float], object]
     settings: Settings
     open: Callable[[Settings], Any] = field(repr=False)
 
@@ -74,6 +79,12 @@ def rig_of(url: str) -> Iterator[Rig]:
         opened.append(RedisBroker(url, settings))
         return opened[-1]
 
-    yield Rig(connect(QUICK), lambda s: time.sleep(1.2 * s), QUICK, connect)
+    def set_clock_back(seconds: float) -> None:
+        # the clock of this machine is not ours to set: what the server would see is made instead
+        connection = RedisConnection(url)
+        connection.command("HINCRBY", "{es:0}:writer", "until", int(1000 * seconds))
+        connection.close()
+
+    yield Rig(connect(QUICK), lambda s: time.sleep(1.2 * s), set_clock_back, QUICK, connect)
     for broker in opened:
         broker.close()

@@ -510,6 +510,16 @@ def test_a_lease_that_ran_out_is_kept_where_nobody_took_it(rig: Rig) -> None:
         rig.broker.acquire(0, "two", above=0)
 
 
+def test_a_clock_that_was_set_back_keeps_nobody_out_for_longer_than_a_lease(rig: Rig) -> None:
+    rig.broker.acquire(0, "one", above=0)
+    rig.set_clock_back(3600.0)
+    for _ in range(2):
+        with pytest.raises(Fenced, match="being written by one"):
+            rig.broker.acquire(0, "two", above=0)
+    rig.wait(QUICK.lease_s)
+    rig.broker.acquire(0, "two", above=0)
+
+
 def test_a_lease_is_above_every_epoch_on_disk(rig: Rig) -> None:
     assert rig.broker.acquire(0, "one", above=41).epoch == 42
     assert rig.broker.acquire(0, "one", above=0).epoch == 43
