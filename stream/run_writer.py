@@ -258,9 +258,13 @@ class RunWriter:
         )
 
     def goes_on_with(self, state: RunState) -> bool:
-        """Whether this is a later state of the run in hand, which has not been resumed since."""
+        """Whether this is a later state of the run in hand, which has not been resumed since.
+
+        Behind the file is a server that went back, and that nothing in flight may tell how far.
+        """
         same = bool(state.file) and state.run_id == self.state.run_id
-        return same and (self._finished is None or state.sealed is not None)
+        behind = min(state.next_index, state.watermark) < self.on_disk
+        return same and not behind and (self._finished is None or state.sealed is not None)
 
     def refresh(self, *, force: bool = False) -> None:
         """Let the main file follow."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import copy
 import shutil
 import time
 from dataclasses import replace
@@ -280,6 +281,58 @@ def test_what_comes_again_after_the_end_is_let_go(broker: MemoryBroker, out: Pat
     step(writer, empty)
     assert_nothing_held(empty)
     assert_rows(out / "md.h5", 5)
+
+
+@pytest.mark.parametrize("in_flight", [0, 2])
+def test_a_server_that_came_back_behind_the_file_is_told_how_far_that_is(
+    broker: MemoryBroker, out: Path, in_flight: int
+) -> None:
+    """Nothing may be in flight then that would tell it, and a spool has nothing from before."""
+    opened = open_and_push(broker, [3, 2])
+    work(broker)
+    writer = run_writer(broker, out)
+    if in_flight:
+        push(broker, opened, 5, in_flight)
+    before = copy.deepcopy(broker._shards)
+    push(broker, opened, 5 + in_flight, 4)
+    work(broker)
+    step(writer, broker)
+    broker._shards = before
+    step(writer, broker)
+    state = broker.run("md")
+    assert (state.next_index, state.watermark) == (9 + in_flight,) * 2
+    push(broker, opened, 9 + in_flight, 3)
+    work(broker)
+    broker.seal(opened, 0)
+    step(writer, broker)
+    assert_rows(out / "md.h5", 12 + in_flight)
+    assert_nothing_held(broker)
+
+
+def test_results_in_hand_of_a_server_that_came_back_older_are_no_rows_of_others(
+    broker: MemoryBroker, out: Path
+) -> None:
+    opened = open_and_push(broker, [3])
+    work(broker)
+    writer = run_writer(broker, out)
+    before = copy.deepcopy(broker._shards)
+    push(broker, opened, 3, 2)
+    (late,) = broker.read("slow", block_s=0)
+    push(broker, opened, 5, 4)
+    work(broker)
+    step(writer, broker)  # which has frames 5 to 8 in hand, and lacks 3 and 4
+    broker._shards = before
+    assert broker.complete("slow", [result_of(late)]) == [False]
+    step(writer, broker)
+    for n in (1, 3, 4):
+        push(broker, opened, broker.run("md").next_index, n)
+    work(broker)
+    broker.seal(opened, 0)
+    step(writer, broker)
+    n = broker.run("md").sealed
+    assert broker.run("md").finished
+    assert_rows(out / "md.h5", n)
+    assert_nothing_held(broker)
 
 
 def test_a_folder_that_holds_another_run_of_that_name_is_not_touched(
