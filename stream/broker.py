@@ -19,6 +19,7 @@ PRIORITIES = ("live", "bulk")
 ENOUGH_BYTES = 2**20
 NOTICES = 50
 BURIED_BYTES = 2**24
+FIRST_GROWTH = 15_000  # bytes of results for 1,000 of frames, until results say how many
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,8 +38,8 @@ class Opened:
 class Entry:
     """A block of frames in a worker's hands. ``deliveries`` above 1: others had it before.
 
-    ``again``: a dead letter that was requeued. ``key``: where the broker keeps the payload; its own
-    business.
+    ``again``: a dead letter that was requeued. ``reserved``: bytes that its results were given room
+    for, and ``key``: where the broker keeps the payload; both its own business.
     """
 
     stream: str
@@ -49,6 +50,7 @@ class Entry:
     payload: bytes
     deliveries: int = 1
     again: bool = False
+    reserved: int = 0
     key: str = ""
 
     @property
@@ -110,7 +112,8 @@ class RunState:
 
     ``file`` and ``host`` say where its rows lie, once a writer has it; ``refusal`` why a writer
     will not take it; ``fault`` why nobody can: its record is none of ours, and all else is empty;
-    ``paused_at`` since when an operator holds back its producer.
+    ``paused_at`` since when an operator holds back its producer; ``held_bytes``: of frames, dead
+    letters and results, with those that its frames will become.
     """
 
     run: str

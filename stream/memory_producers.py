@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stream.broker import Opened, RunState
+from stream.broker import FIRST_GROWTH, Opened, RunState
 from stream.memory_shard import new_run
 from stream.memory_views import MemoryViews
 from stream.messages import RunSpec, check_run_name
@@ -31,6 +31,7 @@ class MemoryProducers(MemoryViews):
         created = run not in shard.runs
         if created:
             shard.runs[run] = new_run(run, spec, run_id, self._clock())
+            shard.growth[run] = FIRST_GROWTH
         state = shard.runs[run]
         if state.sealed is not None and not (state.interrupted and resume):
             refuse_sealed(run, state.sealed)
@@ -59,7 +60,7 @@ class MemoryProducers(MemoryViews):
     def _opened(self, opened: Opened) -> RunState:
         """The run, if the producer's hold on it is good."""
         state = self._shard_of(opened.run).runs.get(opened.run)
-        if state is None:
+        if state is None or state.epoch < opened.epoch:  # of before the opening: see push.lua
             refuse_unknown(opened.run)
         if state.epoch != opened.epoch:
             refuse_fenced(opened.run)
@@ -78,14 +79,16 @@ class MemoryProducers(MemoryViews):
             refuse_while_draining()
         if state.paused_at is not None:
             refuse_paused(opened.run)
-        mark, size = self.settings.high_water_bytes, len(payload)
+        mark = self.settings.high_water_bytes
+        reserved = -(-len(payload) * shard.growth[opened.run] // 1000)
+        need = len(payload) + reserved
         shared = shard.held[opened.priority] + max(0, shard.refused - 4 * mark)
-        if state.held_bytes and state.held_bytes + size > mark:
+        if state.held_bytes and state.held_bytes + need > mark:
             refuse_full(opened.run, state.held_bytes)
-        if shared and shared + size > 4 * mark:
+        if shared and shared + need > 4 * mark:
             refuse_crowded(opened.run, shared)
-        self._enter(opened.priority, opened.run, first, n_frames, payload)
-        self._hold(opened.run, size)
+        self._enter(opened.priority, opened.run, first, n_frames, payload, reserved=reserved)
+        self._hold(opened.run, need)
         self._update(opened.run, next_index=first + n_frames)
         return first + n_frames
 

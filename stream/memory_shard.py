@@ -41,6 +41,7 @@ class Shard:
     held: dict[str, int] = field(default_factory=lambda: dict.fromkeys(PRIORITIES, 0))
     models: dict[str, bytes] = field(default_factory=dict)
     began: dict[str, str] = field(default_factory=dict)
+    growth: dict[str, int] = field(default_factory=dict)
     refused: int = 0
     drained_at: float | None = None
     since: dict[int, float] = field(default_factory=dict)

@@ -99,7 +99,15 @@ class MemoryViews:
     # -- what several of them do -------------------------------------------------------------------
 
     def _enter(
-        self, priority: str, run: str, first: int, n: int, payload: bytes, *, again: bool = False
+        self,
+        priority: str,
+        run: str,
+        first: int,
+        n: int,
+        payload: bytes,
+        *,
+        reserved: int = 0,
+        again: bool = False,
     ) -> None:
         number = next(self._ids)
         self._shard_of(run).since[number] = self._clock()
@@ -110,6 +118,7 @@ class MemoryViews:
             first=first,
             n_frames=n,
             payload=payload,
+            reserved=reserved,
             again=again,
         )
 

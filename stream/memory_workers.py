@@ -122,9 +122,17 @@ class MemoryWorkers(MemoryViews):
             return True
         if first.run not in shard.runs:
             return True
-        self._hold(first.run, grown)
+        self._hold(first.run, grown - sum(e.reserved for e in c.entries))
+        self._learn(first.run, grown, sum(len(e.payload) for e in c.entries))
         self._update(first.run, dead=shard.runs[first.run].dead + c.n_dead)
         return True
+
+    def _learn(self, run: str, grown: int, size: int) -> None:
+        """How much results there are for frames of the run: the most of late."""
+        if size:
+            growth = self._shard_of(run).growth
+            seen, known = -(-1000 * grown // size), growth[run]
+            growth[run] = max(seen, known + (seen - known) // 8)
 
     def _is_held(self, consumer: str, entry: Entry) -> bool:
         delivery = self._stream_of(entry).deliveries.get(int(entry.id))

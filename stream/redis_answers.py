@@ -104,6 +104,7 @@ def completion_args(consumer: str, c: Completion) -> list[Word]:
         *(e.id for e in c.entries),
         int(bool(c.dead)),
         int(first.again),
+        sum(e.reserved for e in c.entries),
     ]
 
 
@@ -126,6 +127,7 @@ class Located(NamedTuple):
     n_frames: int
     key: str
     again: bool
+    reserved: int
     foreign: bytes
 
     def entry(self, stream: str, payload: bytes | None, deliveries: int) -> Entry:
@@ -139,6 +141,7 @@ class Located(NamedTuple):
             payload=payload or self.foreign,
             deliveries=deliveries,
             again=self.again,
+            reserved=self.reserved,
             key=self.key,
         )
 
@@ -150,9 +153,10 @@ def located(stream: str, item: Any) -> Located:
     try:
         run, first, n = _frames_of(fields)
         key = _key_of(stream, fields[b"k"], "f")
+        reserved = _count(fields.get(b"g", b"0"))
     except _NOT_OURS:
-        return Located(text(entry_id), "", 0, 0, "", False, b"\n".join(flat or ()))
-    return Located(text(entry_id), run, first, n, key, b"q" in fields, b"")
+        return Located(text(entry_id), "", 0, 0, "", False, 0, b"\n".join(flat or ()))
+    return Located(text(entry_id), run, first, n, key, b"q" in fields, reserved, b"")
 
 
 _NOT_OURS = (KeyError, ValueError, RunRefused)

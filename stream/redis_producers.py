@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from stream.broker import Opened
+from stream.broker import FIRST_GROWTH, Opened
 from stream.messages import RunSpec, check_run_name
 from stream.redis_answers import check_answer
 from stream.redis_views import AHEAD_S, RedisViews
@@ -26,6 +26,7 @@ class RedisProducers(RedisViews):
             run_id,
             int(resume),
             spec.priority,
+            FIRST_GROWTH,
         )
         if answer[0] == b"differs":
             msgspec.msgpack.decode(answer[1], type=RunSpec).require_same(run, spec)

@@ -17,8 +17,8 @@ def check_priority(priority: str) -> None:
 def refuse_full(run: str, held_bytes: int) -> NoReturn:
     """Backpressure above the high-water mark."""
     raise Backpressure(
-        f"run {run!r} has {held_bytes} bytes accepted and not yet on disk: the workers or the "
-        "writer are behind"
+        f"run {run!r} has {held_bytes} bytes accepted and not yet on disk, with room for results "
+        "to come: the workers or the writer are behind"
     )
 
 

@@ -1,7 +1,8 @@
 #!lua flags=allow-oom
 -- KEYS: frames, results, run, bytes, letters, models, result, blocks of frames...
 -- ARGV: group, consumer, run name, first, n, bytes of the blocks, model sha, frames dead,
---       number of entries, their ids..., whether there are letters, whether they were requeued
+--       number of entries, their ids..., whether there are letters, whether they were requeued,
+--       bytes that were reserved
 -- The first completion of an entry becomes its result; any later one changes nothing. The result
 -- and the dead letters came ahead, to be forgotten unless kept here.
 local function refuse(why)
@@ -37,17 +38,24 @@ if again then
   more[#more + 1] = 'q'
   more[#more + 1] = '1'
 end
-local held = string.format('%d', grown + tonumber(ARGV[6]))
+local size = tonumber(ARGV[6])
+local held = string.format('%d', grown + size)
 redis.call('XADD', KEYS[2], '*', 'r', ARGV[3], 'i', ARGV[4], 'n', ARGV[5], 'z', held, 'k', KEYS[7],
   'f', table.concat(KEYS, ' ', 8), unpack(more))
 if again then  -- counts for the bulk, not for a run that may be forgotten
   redis.pcall('HINCRBY', KEYS[4], 'bulk', grown)
   return 1
 end
-local f = redis.call('HMGET', KEYS[3], 'priority', 'refusal')
+local f = redis.call('HMGET', KEYS[3], 'priority', 'refusal', 'growth')
 if f[1] ~= 'live' and f[1] ~= 'bulk' then return 1 end
 -- what a producer put into its record by hand must not stop us here, half way: pcall
-redis.pcall('HINCRBY', KEYS[3], 'bytes', grown)
+local change = grown - tonumber(ARGV[12 + n])
+redis.pcall('HINCRBY', KEYS[3], 'bytes', change)
+if size > 0 then  -- in thousandths: the most of late, since too little would fill the server
+  local seen, known = math.ceil(1000 * grown / size), tonumber(f[3]) or 0
+  local growth = math.max(seen, known - math.ceil((known - seen) / 8))
+  redis.pcall('HINCRBY', KEYS[3], 'growth', growth - known)
+end
 if ARGV[8] ~= '0' then redis.pcall('HINCRBY', KEYS[3], 'dead', ARGV[8]) end
-redis.pcall('HINCRBY', KEYS[4], (f[2] or '') == '' and f[1] or 'refused', grown)
+redis.pcall('HINCRBY', KEYS[4], (f[2] or '') == '' and f[1] or 'refused', change)
 return 1

@@ -1,5 +1,5 @@
 #!lua flags=allow-oom
--- KEYS: run, runs, open, bytes   ARGV: name, spec, run_id, resume (0|1), priority
+-- KEYS: run, runs, open, bytes   ARGV: name, spec, run_id, resume (0|1), priority, growth at first
 -- A refusal is forgotten here: the writer looks again at whatever is opened again.
 local known = redis.call('EXISTS', KEYS[1]) == 1
 local now = redis.call('TIME')
@@ -13,7 +13,7 @@ if known then
 else
   redis.call('HSET', KEYS[1], 'spec', ARGV[2], 'run_id', ARGV[3], 'epoch', 0, 'next', 0,
     'priority', ARGV[5], 'watermark', 0, 'bytes', 0, 'dropped', 0, 'dead', 0,
-    'opened_at', now_s, 'file', '', 'host', '')
+    'opened_at', now_s, 'file', '', 'host', '', 'growth', ARGV[6])
   redis.call('SADD', KEYS[2], ARGV[1])
 end
 local f = redis.call('HMGET', KEYS[1], 'refusal', 'bytes')

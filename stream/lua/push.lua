@@ -1,7 +1,7 @@
 #!lua
 -- KEYS: run, frames, bytes, block, gates   ARGV: epoch, first, n, mark, run name, priority
 -- Accepts a block once, or nothing at all. The block came ahead, to be forgotten unless kept here.
-local f = redis.call('HMGET', KEYS[1], 'epoch', 'next', 'sealed', 'bytes', 'refusal')
+local f = redis.call('HMGET', KEYS[1], 'epoch', 'next', 'sealed', 'bytes', 'refusal', 'growth')
 local function refuse(...)
   redis.call('DEL', KEYS[4])
   return {...}
@@ -19,17 +19,21 @@ if shut[1] then return refuse('draining') end
 if shut[2] then return refuse('paused') end
 if redis.call('EXISTS', KEYS[4]) == 0 then return {'lost'} end
 local size, mark, held = redis.call('STRLEN', KEYS[4]), tonumber(ARGV[4]), tonumber(f[4])
+-- room for the results that it will become is taken now: see complete
+local reserved = math.ceil(size * (tonumber(string.match(f[6] or '', '^%d+$')) or 0) / 1000)
+local need = size + reserved
 local b = redis.call('HMGET', KEYS[3], ARGV[6], 'refused')
 -- what refused runs hold is nobody else's business, but the server's memory is
 local class = tonumber(b[1] or '0') + math.max(0, tonumber(b[2] or '0') - 4 * mark)
 -- a block larger than the mark passes when the run holds nothing: it would never pass otherwise
-if held > 0 and held + size > mark then return refuse('full', f[4]) end
-if class > 0 and class + size > 4 * mark then
+if held > 0 and held + need > mark then return refuse('full', f[4]) end
+if class > 0 and class + need > 4 * mark then
   return refuse('crowded', string.format('%d', class))
 end
 redis.call('PERSIST', KEYS[4])
-redis.call('XADD', KEYS[2], '*', 'r', ARGV[5], 'i', ARGV[2], 'n', ARGV[3], 'k', KEYS[4])
+redis.call('XADD', KEYS[2], '*', 'r', ARGV[5], 'i', ARGV[2], 'n', ARGV[3], 'k', KEYS[4],
+  'g', string.format('%d', reserved))
 local reached = string.format('%d', first + n)
-redis.call('HSET', KEYS[1], 'next', reached, 'bytes', string.format('%d', held + size))
-redis.call('HINCRBY', KEYS[3], ARGV[6], size)
+redis.call('HSET', KEYS[1], 'next', reached, 'bytes', string.format('%d', held + need))
+redis.call('HINCRBY', KEYS[3], ARGV[6], need)
 return {'ok', reached}

@@ -86,7 +86,7 @@ class Disk:
             for k in range(entry.n_frames):
                 self.rows.setdefault(entry.first + k, positions[k : k + 1].positions)
             waiting.entries.pop(int(entry.id))
-            self.server._hold("md", -len(entry.payload))
+            self.server._hold("md", -len(entry.payload) - entry.reserved)
         assert sorted(self.rows) == [*range(len(self.rows))], "a gap in the file"
         self.server.commit(lease, "md", self.watermark, [])
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from edgestream.embedded import EmbeddedServer
-from stream.broker import Completion, Entry, Opened
+from stream.broker import FIRST_GROWTH, Completion, Entry, Opened
 from stream.messages import RunSpec
 from stream.redis_broker import RedisBroker
 from stream.redis_connection import RedisConnection
@@ -17,6 +17,7 @@ from stream.settings import Settings
 SPEC = RunSpec(model="tiny")
 # short, since real servers have real clocks; leases end and workers are silent after this
 QUICK = Settings(claim_idle_s=0.25, lease_s=0.25, high_water_bytes=1000)
+ROOM = 1 + FIRST_GROWTH // 1000  # what a new run's byte takes, with that of its results
 
 
 @dataclass

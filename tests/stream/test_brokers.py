@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import replace
 
 import msgspec
 import pytest
-from rigs import QUICK, SPEC, Rig
+from rigs import QUICK, ROOM, SPEC, Rig
 
 from stream.broker import Completion, UnpublishedModel, WorkerState
 from stream.codec import pack
@@ -100,11 +101,65 @@ def test_payloads_arrive_byte_by_byte(rig: Rig) -> None:
 
 def test_a_run_above_its_mark_is_full(rig: Rig) -> None:
     opened = rig.open_run()
-    rig.push(opened, 0, 1, b"x" * 600)
-    with pytest.raises(Backpressure, match="600 bytes accepted and not yet on disk"):
-        rig.push(opened, 1, 1, b"x" * 600)
-    assert rig.push(opened, 1, 1, b"x" * 400) == 2
-    assert rig.held() == (1000, 1000)
+    rig.push(opened, 0, 1, b"x" * 40)
+    with pytest.raises(Backpressure, match=f"{40 * ROOM} bytes accepted and not yet on disk"):
+        rig.push(opened, 1, 1, b"x" * 40)
+    assert rig.push(opened, 1, 1, b"x" * 22) == 2
+    assert rig.held() == (62 * ROOM, 62 * ROOM)
+
+
+def learned(rig: Rig, n_results: int, growth: int, first: int = 0) -> int:
+    """Results of ``growth`` bytes for one of frames, written; the next index."""
+    opened, lease = rig.open_run(), rig.broker.acquire(0, "me", above=0)
+    for i in range(first, first + n_results):
+        rig.push(opened, i, 1, b"x" * 10)
+        rig.complete(*rig.take(), result=b"r" * 10 * growth)
+        rig.broker.commit(lease, "md", i + 1, rig.broker.results(lease, "0", block_s=0))
+    assert rig.held() == (0, 0)
+    return first + n_results
+
+
+def filled(rig: Rig, first: int) -> int:
+    """Push until the mark, have it all predicted with results of twice the size; its bytes."""
+    opened = rig.open_run()
+    with contextlib.suppress(Backpressure):
+        for i in range(first, 10**6):
+            rig.push(opened, i, 1, b"x" * 10)
+    promised = rig.held()
+    rig.complete(*rig.take(), result=b"r" * 20)
+    held = rig.held()
+    assert held[0] <= promised[0] <= QUICK.high_water_bytes, "a push takes room for its results"
+    assert held == (held[0],) * 2
+    return held[0]
+
+
+def test_results_fit_the_room_that_was_taken_for_them(rig: Rig) -> None:
+    first = learned(rig, 60, growth=2)
+    assert filled(rig, first) > 0.9 * QUICK.high_water_bytes, "and no more than they need"
+
+
+def test_results_fit_from_the_first_push_of_a_run(rig: Rig) -> None:
+    assert filled(rig, 0) < 0.5 * QUICK.high_water_bytes, "nobody knows yet how many there will be"
+
+
+def test_large_results_count_at_once_and_are_forgotten_slowly(rig: Rig) -> None:
+    first = learned(rig, 60, growth=1)
+    first = learned(rig, 1, growth=30, first=first)
+    opened = rig.open_run()
+    rig.push(opened, first, 1, b"x" * 10)
+    assert rig.held()[0] == 10 * (1 + 30)
+    rig.complete(*rig.take(), result=b"r" * 10)
+    assert rig.held()[0] == 10 * (1 + 1)
+    rig.push(opened, first + 1, 1, b"x" * 10)
+    assert 10 * (1 + 26) < rig.held()[0] - 20 < 10 * (1 + 27)
+
+
+def test_a_frame_without_results_teaches_nothing(rig: Rig) -> None:
+    opened = rig.open_run()
+    rig.push(opened, 0, 1, b"")
+    rig.complete(*rig.take(), result=b"r" * 500)
+    rig.push(opened, 1, 1, b"x")
+    assert rig.held()[0] == 500 + ROOM
 
 
 def test_a_block_above_the_mark_passes_alone(rig: Rig) -> None:
@@ -115,15 +170,15 @@ def test_a_block_above_the_mark_passes_alone(rig: Rig) -> None:
 
 
 def test_a_full_run_slows_nobody_else(rig: Rig) -> None:
-    rig.push(rig.open_run("full"), 0, 1, b"x" * 1000)
-    assert rig.push(rig.open_run("free"), 0, 1, b"x" * 1000) == 1
+    rig.push(rig.open_run("full"), 0, 1, b"x" * (1000 // ROOM))
+    assert rig.push(rig.open_run("free"), 0, 1, b"x" * (1000 // ROOM)) == 1
 
 
 def test_a_full_priority_leaves_the_other_alone(rig: Rig) -> None:
     for i in range(4):
-        rig.push(rig.open_run(f"r{i}"), 0, 1, b"x" * 1000)
+        rig.push(rig.open_run(f"r{i}"), 0, 1, b"x" * (1000 // ROOM))
     with pytest.raises(Backpressure):
-        rig.push(rig.open_run("one more"[:3]), 0, 1, b"x")
+        rig.push(rig.open_run("one more"[:3]), 0, 1, b"x" * 3)
     bulk = rig.open_run("bulk", spec=RunSpec(model="tiny", priority="bulk"))
     assert rig.push(bulk, 0, 1, b"x" * 1000) == 1
 
@@ -234,15 +289,15 @@ def test_entries_of_a_silent_worker_are_claimed(rig: Rig) -> None:
 def test_all_entries_of_a_silent_worker_are_claimed_in_the_end(rig: Rig) -> None:
     for name, spec in (("a", SPEC), ("b", RunSpec(model="tiny", priority="bulk"))):
         opened = rig.open_run(name, spec=spec)
-        for i in range(70):
+        for i in range(60):
             rig.push(opened, i, 1, b"x")
-    assert len(rig.take("w1")) == 140
+    assert len(rig.take("w1")) == 120
     rig.wait(QUICK.claim_idle_s)
     claimed = set()
     while more := rig.broker.claim("w2"):
         claimed |= {(e.run, e.first) for e in more}
         rig.complete(*more, by="w2")
-    assert len(claimed) == 140
+    assert len(claimed) == 120
 
 
 def test_a_heartbeat_keeps_an_entry(rig: Rig) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from bundles import iron_oxides
 from clocks import Clock
-from rigs import SPEC
+from rigs import ROOM, SPEC
 
 from stream.broker import Completion, Entry, Opened
 from stream.codec import decode
@@ -37,7 +37,7 @@ class Flaky(MemoryBroker):
         self.__init__(self.settings, self._clock)  # type: ignore[misc]
 
 
-SETTINGS = Settings(block_atoms=10, high_water_bytes=2000)
+SETTINGS = Settings(block_atoms=10, high_water_bytes=2000 * ROOM)
 
 
 @pytest.fixture

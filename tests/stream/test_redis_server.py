@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 from processes import until
-from rigs import QUICK, SPEC, Rig, emptied, rig_of
+from rigs import QUICK, ROOM, SPEC, Rig, emptied, rig_of
 from stage import assert_rows, open_and_push, publish, push, work
 
 from edgestream.embedded import EmbeddedServer
@@ -263,7 +263,7 @@ def test_everything_survives_a_restart_of_the_server(tmp_path: Path) -> None:
         broker = RedisBroker(second.url, QUICK)
         assert broker.pending("w1") == taken
         assert broker.push(opened, 2, 1, b"frame") == 3
-        assert broker.run("md").held_bytes == len(b"framesframe")
+        assert broker.run("md").held_bytes == ROOM * len(b"framesframe")
         broker.close()
 
 

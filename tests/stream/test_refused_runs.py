@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from clocks import Clock
-from rigs import SPEC, Rig
+from rigs import ROOM, SPEC, Rig
 from stage import assert_rows, open_and_push, publish, push, work
 
 from edgestream.status import trouble
@@ -16,7 +16,7 @@ from stream.settings import Settings
 from stream.writer import Writer
 from xas.errors import Backpressure, RunForgotten, RunRefused
 
-MARK = 1000
+FULL = 62  # bytes of frames, which with room for their results fill a mark of 1000
 
 
 def refused(rig: Rig, run: str, n_bytes: int) -> Any:
@@ -36,14 +36,14 @@ def counted(rig: Rig) -> tuple[int, int]:
 def test_refused_runs_slow_nobody_else(rig: Rig) -> None:
     free = rig.open_run("free")
     for i in range(4):
-        refused(rig, f"r{i}", MARK)
-        assert counted(rig) == (0, (i + 1) * MARK)
-    assert rig.push(free, 0, 1, b"x" * MARK) == 1
+        refused(rig, f"r{i}", FULL)
+        assert counted(rig) == (0, (i + 1) * FULL * ROOM)
+    assert rig.push(free, 0, 1, b"x" * FULL) == 1
 
 
 def test_but_they_do_not_fill_the_server(rig: Rig) -> None:
     for i in range(8):
-        refused(rig, f"r{i}", MARK)
+        refused(rig, f"r{i}", FULL)
     opened = rig.open_run("md")
     with pytest.raises(Backpressure, match=r"'md' waits: the runs of its priority .* are refused"):
         rig.push(opened, 0)
@@ -65,7 +65,7 @@ def test_a_run_that_is_taken_after_all_counts_as_before(rig: Rig, how: str) -> N
         rig.open_run("md")
     else:
         rig.broker.adopt(lease, "md", n_frames=0, run_id="me", file="f", host="h")
-    assert counted(rig) == (10, 0)
+    assert counted(rig) == (10 * ROOM, 0)
     rig.complete(*rig.take(), result=b"12345")
     rig.broker.commit(lease, "md", 1, rig.broker.results(lease, "0", block_s=0))
     assert (rig.held("md"), counted(rig)) == ((0, 0), (0, 0))
@@ -90,7 +90,7 @@ def test_a_discarded_run_is_forgotten_with_what_it_held(rig: Rig) -> None:
     first, second, third = rig.take()
     rig.complete(first)
     rig.broker.refuse(lease, "md", "why")
-    assert rig.broker.discard("md") == 30 + len(b"spectra")
+    assert rig.broker.discard("md") == 10 + len(b"spectra") + 20 * ROOM
     assert (rig.broker.run("md"), rig.broker.runs(), rig.broker.open_runs(lease)) == (None, [], [])
     assert counted(rig) == (0, 0)
     assert rig.complete(second, third) == [True, True], "what was in hand harms nobody"

@@ -19,14 +19,16 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from rigs import SPEC
+from rigs import ROOM, SPEC
 
 from stream.producer import Producer
 from stream.settings import Settings
 from xas.errors import Retry
 from xas.structure import StructureBatch
 
-SETTINGS = Settings(block_atoms=1000, high_water_bytes=3000, spool_bytes=6000, spool_sync_s=0)
+SETTINGS = Settings(
+    block_atoms=1000, high_water_bytes=3000 * ROOM, spool_bytes=6000, spool_sync_s=0
+)
 FRAMES = iron_oxides(1000)
 
 

@@ -13,7 +13,7 @@ import pytest
 from bundles import iron_oxides
 from clocks import Clock
 from forgetful import Disk, Server
-from rigs import SPEC
+from rigs import ROOM, SPEC
 
 from stream.codec import decode
 from stream.messages import FrameBlock
@@ -237,7 +237,7 @@ def test_a_producer_that_crashed_waits_for_the_writer_too(
 
 
 def full(server: Server) -> None:
-    server.settings = replace(SETTINGS, spool_bytes=4000, high_water_bytes=1500)
+    server.settings = replace(SETTINGS, spool_bytes=4000, high_water_bytes=1500 * ROOM)
 
 
 def test_a_full_spool_blocks_until_the_file_has_caught_up(
