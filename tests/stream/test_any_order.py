@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -17,7 +19,7 @@ from hypothesis.stateful import (
     rule,
     run_state_machine_as_test,
 )
-from rigs import SPEC, emptied
+from rigs import ROOM, SPEC, emptied
 
 from edgestream.embedded import EmbeddedServer
 from stream.broker import Completion, Entry, Lease, Opened, ResultEntry
@@ -26,14 +28,26 @@ from stream.messages import RunSpec
 from stream.redis_broker import RedisBroker
 from stream.redis_connection import RedisConnection
 from stream.settings import Settings
-from xas.errors import Backpressure, Fenced, HeldBack, RunRefused
+from xas.errors import Backpressure, Fenced, HeldBack, RunForgotten, RunRefused
 
 RUNS = ("md", "bulk")
 SPECS = {"md": SPEC, "bulk": RunSpec(model="tiny", priority="bulk")}
 WORKERS = ("w1", "w2")
-MARK = 60
+MARK = 60 * ROOM
 
 runs, workers = st.sampled_from(RUNS), st.sampled_from(WORKERS)
+
+
+@dataclass
+class Backup:
+    """What a server held at one moment, and what this test knew of it."""
+
+    data: Any
+    accepted: dict[str, int]
+    sealed: dict[str, int]
+    counted: dict[tuple[str, int], int]
+    paused: set[str]
+    drained: bool
 
 
 class Delivery(RuleBasedStateMachine):
@@ -57,6 +71,8 @@ class Delivery(RuleBasedStateMachine):
         self.counted: dict[tuple[str, int], int] = {}
         self.paused: set[str] = set()
         self.drained = False
+        self.backup: Backup | None = None
+        self.epoch_on_disk = 0
 
     def make_broker(self) -> Any:
         self.clock = Clock()
@@ -71,6 +87,12 @@ class Delivery(RuleBasedStateMachine):
         ids = self.broker._ids
         self.broker.__init__(self.broker.settings, self.clock)
         self.broker._ids = ids  # as on a server, whose ids are times
+
+    def data_of_the_server(self) -> Any:
+        return copy.deepcopy(self.broker._shards)
+
+    def give_the_server(self, data: Any) -> None:
+        self.broker._shards = copy.deepcopy(data)
 
     @initialize()
     def open_runs(self) -> None:
@@ -115,7 +137,10 @@ class Delivery(RuleBasedStateMachine):
     @rule(run=runs)
     @precondition(lambda self: sum(self.accepted.values()) > 12)
     def seal(self, run: str) -> None:
-        self.sealed[run] = self.broker.seal(self.opened[run], 0)
+        try:
+            self.sealed[run] = self.broker.seal(self.opened[run], 0)
+        except RunForgotten:
+            assert run in self.sealed, "opened again, and then the server went back to its seal"
         assert self.sealed[run] == self.accepted[run]
 
     # -- operators --------------------------------------------------------------------------------
@@ -162,6 +187,41 @@ class Delivery(RuleBasedStateMachine):
             self.accepted[run] = self.watermark(run)
         self.counted = {}
         self.start_a_writer()
+
+    @precondition(lambda self: self.opened)
+    @rule()
+    def remember(self) -> None:
+        """What the server holds is on its disk; what comes later may not be."""
+        self.backup = Backup(
+            self.data_of_the_server(), *map(copy.copy, (self.accepted, self.sealed, self.counted)),
+            copy.copy(self.paused), self.drained,
+        )  # fmt: skip
+
+    @precondition(lambda self: self.backup is not None)
+    @rule()
+    def come_back_older(self) -> None:
+        """Workers hold entries that it never heard of, and files have rows beyond its watermark."""
+        assert self.backup is not None
+        self.wait()
+        self.give_the_server(self.backup.data)
+        known = copy.deepcopy(self.backup)
+        self.accepted, self.sealed, self.counted = known.accepted, known.sealed, known.counted
+        self.paused, self.drained = known.paused, known.drained
+        for run in RUNS:
+            if run not in self.sealed:
+                self.push_to_an_older_server(run)
+                self.opened[run] = self.broker.open_run(run, SPECS[run], run_id="me", resume=True)
+        self.start_a_writer()
+        for run in RUNS:
+            self.accepted[run] = max(self.accepted[run], self.watermark(run))
+
+    def push_to_an_older_server(self, run: str) -> None:
+        """With the hold from before: nothing is accepted that does not follow."""
+        ahead = self.accepted[run] + 1
+        try:
+            assert self.broker.push(self.opened[run], ahead, 1, b"a gap") == self.accepted[run]
+        except (RunForgotten, HeldBack):
+            return
 
     # -- workers ----------------------------------------------------------------------------------
 
@@ -249,7 +309,8 @@ class Delivery(RuleBasedStateMachine):
         self.wait()
         before = self.lease
         self.writers += 1
-        self.lease = self.broker.acquire(0, f"writer {self.writers}", above=0)
+        self.lease = self.broker.acquire(0, f"writer {self.writers}", above=self.epoch_on_disk)
+        self.epoch_on_disk = self.lease.epoch
         self.after, self.waiting = "0", {}
         for run in RUNS:
             self.broker.adopt(
@@ -359,6 +420,19 @@ def test_on_a_server_every_accepted_frame_ends_in_exactly_one_row(
         def empty_the_server(self) -> None:
             connection = RedisConnection(bundled_server.url)
             connection.command("FLUSHALL")
+            connection.close()
+
+        def data_of_the_server(self) -> Any:
+            connection = RedisConnection(bundled_server.url)
+            keys = connection.command("KEYS", "*")
+            dumps = connection.commands([("DUMP", key) for key in keys])
+            connection.close()
+            return list(zip(keys, dumps, strict=True))
+
+        def give_the_server(self, data: Any) -> None:
+            connection = RedisConnection(bundled_server.url)
+            lines = [("RESTORE", key, 0, dump) for key, dump in data]
+            connection.commands([("FLUSHALL",), *lines])
             connection.close()
 
     run_state_machine_as_test(
