@@ -33,12 +33,15 @@ def bench(
     model: Model = "fe-k",
     workers: Workers = None,
     frames: Annotated[int, typer.Option(min=1, help="Frames of one run of the pipeline.")] = 20_000,
-    repeat: Annotated[int, typer.Option(min=1, help="Runs of the pipeline.")] = 3,
+    repeat: Annotated[
+        int, typer.Option(min=1, help="Runs of the pipeline; rounds of fairness.")
+    ] = 3,
     quick: Annotated[
         bool, typer.Option("--quick", help="A rough look: little of everything.")
     ] = False,
     long: Annotated[
-        bool, typer.Option("--long", help="Growth to a million frames (minutes more).")
+        bool,
+        typer.Option("--long", help="Growth and fairness with a million frames (minutes more)."),
     ] = False,
     profile: Annotated[
         bool,

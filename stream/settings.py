@@ -9,10 +9,12 @@ from dataclasses import dataclass
 class Settings:
     """Every default is meant to be right for one machine and for a hundred.
 
-    high_water_bytes    accepted and not yet on disk, per run and, fourfold, per priority
+    high_water_bytes    accepted and not yet on disk, with what results will be, per run and,
+                        fourfold, per priority
     claim_idle_s        a worker silent for so long loses its entries; well above the slowest batch
     lease_s             a writer silent for so long may be replaced
     batch_atoms         a batch is full when it holds so many atoms
+    slice_atoms         bulk is predicted so many atoms at a time while live frames come
     block_atoms         a producer cuts its frames into entries of at most so many atoms
     commit_interval_s   how long the writer gathers rows before it makes them durable
     alias_look_s        how often a worker asks whether an alias has moved
@@ -27,6 +29,7 @@ class Settings:
     claim_idle_s: float = 30.0
     lease_s: float = 15.0
     batch_atoms: int = 32_768
+    slice_atoms: int = 2_048
     block_atoms: int = 16_384
     commit_interval_s: float = 0.2
     segment_grace_s: float = 60.0

@@ -33,7 +33,6 @@ BYTES_PER_ATOM = 13  # on the wire: one for the element, twelve for the position
 REPORT_INTERVAL_S = 2.0
 GATHER_S = 0.002
 FEW_FRAMES = 32  # with fewer, what a batch costs whatever is in it weighs more than its frames
-SLICE_ATOMS = 2048  # of bulk, a few milliseconds of work, between two looks for live frames
 LIVE_S = 10.0  # without a live frame, after which bulk is predicted in whole batches again
 FORGOTTEN_AFTER_S = 3600.0  # of silence, a worker that was killed is removed from the server
 
@@ -244,7 +243,7 @@ class Worker:
         if not live_lately or batch.jobs[0].entry.priority == "live":
             return predict_batch(batch, serving, self._beat)
         parts = []
-        for part in batch.slices(SLICE_ATOMS):
+        for part in batch.slices(self._settings.slice_atoms):
             parts.append(predict_batch(part, serving, self._beat))
             self._work(self._broker.read_live(self.name, enough_bytes=self._enough_bytes))
         return Outcome.join(parts)

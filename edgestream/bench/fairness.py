@@ -1,4 +1,4 @@
-"""Live frames while a backfill fills the service, against the same frames without it."""
+"""Live frames while a backfill waits in the service, against the same frames without it."""
 
 from __future__ import annotations
 
@@ -7,34 +7,37 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
+from numpy.typing import NDArray
 
+from edgestream.bench.backfill import NO_MARK
 from edgestream.bench.latency import send_on_schedule
 from edgestream.bench.pipeline import stand_at_work
 from edgestream.bench.request import Request, Section
 from edgestream.bench.sampling import Figure
-from edgestream.bench.stand import Stand
-from edgestream.bench.structures import movie
-from stream.settings import Settings
-from xas.structure import StructureBatch
+from edgestream.bench.stand import RUN_TIMEOUT_S, Stand
+from edgestream.bench.structures import Movie, movie
 
 LIVE_PER_S = 100.0
-ROUNDS = 3
+RUN = "backfill"
 WHATS = ("sent", "result", "disk")
-# a backfill of a million frames is always this far ahead of the workers, and never further
-SETTINGS = Settings(high_water_bytes=16 * 2**20)
+# bulk in slices, as it is, and in the whole blocks that it comes in
+WAYS = {"fairness": NO_MARK, "fairness_whole": replace(NO_MARK, slice_atoms=2**40)}
 
 
 @dataclass
 class _Measured:
-    """Percentiles of each round in milliseconds, by key; frames a second of the backfill."""
+    """Percentiles of each round in milliseconds, by key; of the backfill, frames a second and the
+    fewest that were accepted and not on disk.
+    """
 
     late: dict[str, list[float]] = field(default_factory=dict)
     rates: list[float] = field(default_factory=list)
+    waiting: list[float] = field(default_factory=list)
 
-    def add(self, part: str, seconds: dict[str, np.ndarray]) -> None:
+    def add(self, part: str, seconds: dict[str, NDArray[np.float64]]) -> None:
         for what in WHATS:
             for p in (50, 99):
                 ms = 1e3 * float(np.percentile(seconds[what], p))
@@ -46,55 +49,78 @@ class _Measured:
         )
         return Figure.of([behind / idle for behind, idle in pairs])
 
+    def figures(self, prefix: str) -> dict[str, Figure]:
+        found = {f"{prefix}_{key}": Figure.of(values) for key, values in self.late.items()}
+        found |= {f"{prefix}_{what}_p99_ratio": self.ratio(what) for what in WHATS[1:]}
+        found[f"{prefix}_backfill_frames_per_s"] = Figure.of(self.rates)
+        found[f"{prefix}_backfill_waiting"] = Figure.of(self.waiting)
+        return found
+
 
 def measure_fairness(request: Request) -> Section:
     """p99 of single live frames behind a backfill that never lets the queue of bulk run empty,
-    divided by their p99 without it, in turn in one service. As in ``latency`` otherwise.
+    divided by their p99 without it. As in ``latency`` otherwise.
+
+    ``fairness_whole_...``: the same where bulk is not predicted in slices; in turn, each time in a
+    service of its own.
     """
-    film, measured = movie(request.data), _Measured()
+    film = movie(request.data)
+    measured = {prefix: _Measured() for prefix in WAYS}
+    for i in range(request.repeat):
+        for prefix in WAYS:
+            request.tell(f"{prefix}, round {i + 1} of {request.repeat}")
+            _measure_round(request, film, prefix, measured[prefix])
+    section = Section(used={"fairness": _used(request, film)})
+    for prefix, found in measured.items():
+        section.figures.update(found.figures(prefix))
+    return section
+
+
+def _used(request: Request, film: Movie) -> str:
+    return (
+        f"{LIVE_PER_S:g} single frames/s of {film.name}, {request.latency_s:g} s, behind at least "
+        f"{request.backfill:,} frames of bulk; {request.model}; {request.repeat} x"
+    )
+
+
+def _measure_round(request: Request, film: Movie, prefix: str, measured: _Measured) -> None:
     frames = list(film.structures)
-    with stand_at_work(request, film.structures, SETTINGS) as stand:
-        for i in range(ROUNDS):
-            request.tell(f"fairness, idle, round {i + 1} of {ROUNDS}")
-            measured.add("idle", send_on_schedule(stand, f"idle-{i}", request, frames, LIVE_PER_S))
-            request.tell(f"fairness, behind a backfill, round {i + 1} of {ROUNDS}")
-            _behind(stand, i, request, frames, measured)
-    figures = {f"fairness_{key}": Figure.of(values) for key, values in measured.late.items()}
-    figures |= {f"fairness_{what}_p99_ratio": measured.ratio(what) for what in WHATS[1:]}
-    figures["fairness_backfill_frames_per_s"] = Figure.of(measured.rates)
-    words = f"{LIVE_PER_S:g} single frames/s of {film.name}, {request.latency_s:g} s a round"
-    return Section(figures=figures, used={"fairness": words})
-
-
-def _behind(
-    stand: Stand, i: int, request: Request, frames: list[StructureBatch], measured: _Measured
-) -> None:
-    run = f"backfill-{i}"
-    with _backfill(stand, run, request):
-        before, started = stand.state(run).watermark, time.monotonic()
-        sent = send_on_schedule(stand, f"behind-{i}", request, frames, LIVE_PER_S)
-        seconds = time.monotonic() - started
-        measured.rates.append((stand.state(run).watermark - before) / seconds)
-    measured.add("behind", sent)
-    stand.until_written(run, stand.state(run).next_index)
+    with stand_at_work(request, film.structures, WAYS[prefix]) as stand:
+        measured.add("idle", send_on_schedule(stand, "idle", request, frames, LIVE_PER_S))
+        request.tell(f"{prefix}, {request.backfill:,} frames of bulk are pushed")
+        with _backfill(stand, request):
+            waiting, before, started = _waiting(stand), _on_disk(stand), time.monotonic()
+            measured.add("behind", send_on_schedule(stand, "live", request, frames, LIVE_PER_S))
+            seconds = time.monotonic() - started
+            measured.rates.append((_on_disk(stand) - before) / seconds)
+            measured.waiting.append(min(waiting, _waiting(stand)))
 
 
 @contextmanager
-def _backfill(stand: Stand, run: str, request: Request) -> Iterator[None]:
-    """A backfill in a process of its own; from when its queue is full and its first rows are on
+def _backfill(stand: Stand, request: Request) -> Iterator[None]:
+    """A backfill in a process of its own; from when all of it is accepted and its first rows are on
     disk until it is killed.
     """
-    mark, data = str(SETTINGS.high_water_bytes), str(request.data or "")
-    words = ["edgestream.bench.backfill", stand.url, run, request.model, mark, data]
-    with subprocess.Popen([sys.executable, "-m", *words], stdin=subprocess.DEVNULL) as process:
+    words = [stand.url, RUN, request.model, str(request.backfill), str(request.data or "")]
+    command = [sys.executable, "-m", "edgestream.bench.backfill", *words]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL) as process:
         try:
-            stand.until(lambda: _is_full(stand, run), f"run {run!r}")
+            stand.until(lambda: _is_full(stand, request.backfill), f"run {RUN!r}", RUN_TIMEOUT_S)
             yield
         finally:
             process.kill()
 
 
-def _is_full(stand: Stand, run: str) -> bool:
-    state = stand.broker.run(run)
-    full = state is not None and state.held_bytes > SETTINGS.high_water_bytes / 2
-    return full and state is not None and state.watermark > 0
+def _is_full(stand: Stand, n_frames: int) -> bool:
+    known = stand.broker.run(RUN) is not None
+    return known and _waiting(stand) >= n_frames and _on_disk(stand) > 0
+
+
+def _waiting(stand: Stand) -> int:
+    """Frames of the backfill that are accepted and not yet on disk."""
+    state = stand.state(RUN)
+    return state.next_index - state.watermark
+
+
+def _on_disk(stand: Stand) -> int:
+    return stand.state(RUN).watermark

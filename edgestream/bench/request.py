@@ -16,6 +16,7 @@ class Request:
 
     data            folder of the project's real data; None: what ships, or is made
     frames          of one run of the pipeline, ``repeat`` times
+    backfill        frames that wait while live ones are measured, ``repeat`` times
     samples         of everything that is measured within this process
     latency_s       seconds of live frames at each load
     growth          lengths of the runs that are compared
@@ -28,6 +29,7 @@ class Request:
     models: str | None = None
     frames: int = 20_000
     workers: int | None = None
+    backfill: int = 20_000
     repeat: int = 3
     samples: int = 7
     latency_s: float = 6.0
@@ -44,6 +46,7 @@ class Request:
         return replace(
             self,
             frames=min(self.frames, 2_000),
+            backfill=2_000,
             repeat=1,
             samples=2,
             latency_s=0.6,
@@ -54,8 +57,8 @@ class Request:
         )
 
     def long(self) -> Request:
-        """Growth to a million frames."""
-        return replace(self, growth=(*self.growth, 1_000_000))
+        """Growth to a million frames, and live frames behind a backfill of as many."""
+        return replace(self, growth=(*self.growth, 1_000_000), backfill=1_000_000)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -56,7 +56,7 @@ def measure_scaling(request: Request) -> Section:
 
 def _drain(request: Request, n: int, parts: Sequence[StructureBatch]) -> tuple[float, float]:
     """Seconds until all is predicted, and seconds of CPU of the workers."""
-    settings = Settings(claim_idle_s=CLAIM_IDLE_S)
+    settings = Settings(claim_idle_s=CLAIM_IDLE_S, high_water_bytes=2**40)
     with (
         tempfile.TemporaryDirectory(prefix="edgestream-bench-") as out,
         Stand(Path(out), settings, models=request.models) as stand,

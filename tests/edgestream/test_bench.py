@@ -148,4 +148,4 @@ def test_a_profile_names_the_innermost_function_of_ours() -> None:
 def test_quick_is_little_and_long_is_a_million_frames() -> None:
     request = Request()
     assert request.quick().frames < request.frames
-    assert request.long().growth[-1] == 1_000_000
+    assert request.long().growth[-1] == request.long().backfill == 1_000_000

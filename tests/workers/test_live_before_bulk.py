@@ -16,7 +16,6 @@ from stream.codec import decode, encode
 from stream.memory_broker import MemoryBroker
 from stream.messages import FrameBlock, ResultBlock, RunSpec
 from stream.settings import Settings
-from workers import worker as worker_room
 from workers.batcher import Job, batches
 from workers.predictor import Predictor
 from workers.worker import LIVE_S
@@ -60,14 +59,11 @@ def push(broker: MemoryBroker, run: str, n: int) -> None:
 
 @pytest.fixture
 def broker(clock: Clock) -> Interrupted:
-    return Interrupted(Settings(claim_idle_s=8.0), clock)
+    return Interrupted(Settings(claim_idle_s=8.0, slice_atoms=SLICE_ATOMS), clock)
 
 
 @pytest.fixture
-def desk(
-    broker: Interrupted, predictor: Predictor, clock: Clock, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Desk]:
-    monkeypatch.setattr(worker_room, "SLICE_ATOMS", SLICE_ATOMS)
+def desk(broker: Interrupted, predictor: Predictor, clock: Clock) -> Iterator[Desk]:
     desk = Desk(broker, {"tiny": predictor}, clock)
     yield desk
     desk.close()
