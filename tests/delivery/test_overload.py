@@ -33,7 +33,7 @@ def stand(tmp_path: Path) -> Iterator[Stand]:
 
 def push_all(stand: Stand, run: str, frames: StructureBatch) -> None:
     broker = RedisBroker(stand.url, TIGHT)
-    producer = Producer(broker, run, RunSpec(model="fe-k"), settings=TIGHT)
+    producer = Producer(broker, run, RunSpec(model="fe-k"), settings=TIGHT, deadline_s=120)
     producer.push(frames)
     producer.seal()
     broker.close()
