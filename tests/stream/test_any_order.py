@@ -413,7 +413,7 @@ def test_in_memory_every_accepted_frame_ends_in_exactly_one_row() -> None:
     run_state_machine_as_test(
         Delivery,
         settings=settings(
-            max_examples=150,
+            max_examples=100,
             stateful_step_count=50,
             deadline=None,
             suppress_health_check=list(HealthCheck),
