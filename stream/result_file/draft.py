@@ -61,6 +61,8 @@ class Draft:
         tb: TracebackType | None,
     ) -> None:
         self._closing.close()
+        # what fills a range knows the draft: they would wait for the collector, with all they hold
+        self._rows, self._pages, self._bounce = [], {}, None
         with contextlib.suppress(OSError):
             self._aside.unlink()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 from made_rows import HEADER, RUN, Clock, OpenRun, assert_same_rows, make_rows, rows_in
 
+from stream.result_file.draft import Draft
 from stream.result_file.header import RunHeader
 from stream.result_file.leftovers import sweep_finished
 from stream.result_file.merging import MOST, next_merge, with_falling_levels
@@ -31,6 +33,22 @@ def test_every_row_comes_back_as_it_went_in(open_run: OpenRun, finished: bool) -
     if finished:
         folder.finish(sealed=True)
     assert_same_rows(rows_in(folder.path), whole)
+
+
+@pytest.mark.usefixtures("few_segments")
+def test_files_that_are_written_leave_nothing_to_the_collector(open_run: OpenRun) -> None:
+    """Their buffers would wait for it, more and more of them as a run grows."""
+    folder = open_run()
+    gc.collect()
+    gc.disable()
+    try:
+        for i in range(9):
+            folder.append(make_rows(10 * i, 10))
+            folder.refresh(force=True)
+        folder.finish(sealed=True)
+        assert not [left for left in gc.get_objects() if isinstance(left, Draft)]
+    finally:
+        gc.enable()
 
 
 def test_the_layout_is_that_of_the_design(open_run: OpenRun) -> None:
