@@ -65,14 +65,18 @@ class Stand:
         data = self.folder / "data"
         return EmbeddedServer(server=self.server_binary, data_dir=data, port=port)
 
-    def restart_server(self, *, how: int, empty: bool = False) -> None:
-        """End the server with a signal, and start it again on the same port and data, or none."""
+    def restart_server(self, *, how: int, empty: bool = False, older: Path | None = None) -> None:
+        """End the server with a signal, and start it again on the same port and data, or none, or
+        those of a folder.
+        """
         port = self.server.port
         end_server(port, how)
         self.server.stop()
         time.sleep(0.3)
-        if empty:
+        if empty or older:
             shutil.rmtree(self.folder / "data")
+        if older:
+            shutil.copytree(older, self.folder / "data")
         self.server = self._server(port).start()
 
     def start(self, role: str, name: str, *options: str, under: list[str] | None = None) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import signal
 import subprocess
 import sys
@@ -90,6 +91,32 @@ def test_a_server_that_came_back_empty_gets_what_is_not_in_the_file(
     assert producer.seal() == 600
     file = stand.wait_until_finished("md")
     assert_all_predicted(file, frames)
+    assert producer.settle()
+
+
+def test_a_server_that_came_back_behind_a_trimmed_spool_is_told_by_the_writer(
+    stand: Stand, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Neither has the frames between but the file, and nothing is in flight."""
+    monkeypatch.setattr("stream.spool.SEGMENT_BYTES", 8000)
+    monkeypatch.setattr("stream.forwarding.LOOK_S", 0.0)
+    stand.start_writer()
+    stand.start_worker()
+    frames = moving_frames(200)
+    producer = Producer(
+        stand.broker, "md", SPEC, settings=SETTINGS, spool=tmp_path / "spool", deadline_s=60.0
+    )
+    producer.push(frames[:50])
+    stand.wait("md", lambda s: s.watermark == 50)  # type: ignore[attr-defined]
+    shutil.copytree(stand.folder / "data", tmp_path / "older")
+    for first, end in ((50, 150), (150, 160)):  # with the second it sees how far the file is
+        producer.push(frames[first:end])
+        stand.wait("md", lambda s, end=end: s.watermark == end)  # type: ignore[misc]
+    stand.restart_server(how=signal.SIGKILL, older=tmp_path / "older")
+    assert stand.broker.run("md").next_index == 50  # type: ignore[union-attr]
+    producer.push(frames[160:])
+    assert producer.seal() == 200
+    assert_all_predicted(stand.wait_until_finished("md"), frames)
     assert producer.settle()
 
 
