@@ -79,6 +79,7 @@ def show(words: argparse.Namespace) -> None:
     from edgestream.dashboard.page_options import PageOptions
     from edgestream.dashboard.page_process import run_page
     from edgestream.dashboard.places import Places
+    from edgestream.passwords import jobs_server
 
     settings = settings_from_options(words.set)
     url = os.environ["EDGESTREAM_URL"]
@@ -88,7 +89,7 @@ def show(words: argparse.Namespace) -> None:
             out=words.out,
             models=words.models,
             settings=settings,
-            jobs_url=os.environ.get("EDGESTREAM_JOBS_URL") or None,
+            jobs_url=jobs_server(),
         ),
         PageOptions(
             host=words.host,

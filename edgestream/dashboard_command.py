@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from edgestream.dashboard.page_options import PORT, PageOptions
+from edgestream.jobs_command import JobsUrl
 from edgestream.options import Models, Set, Url, server_url, settings_of
-from edgestream.passwords import complete_url, url_of_option
+from edgestream.passwords import jobs_server
 
 TokenFile = Annotated[
     Path | None,
     typer.Option(
         "--operator-token-file",
         envvar="EDGESTREAM_OPERATOR_TOKEN_FILE",
-        help="File with the token that lets the page promote, roll back and requeue. "
+        help="File with the token that lets the page promote, roll back, requeue and drain. "
         "Default: $EDGESTREAM_OPERATOR_TOKEN_FILE; without: read-only.",
         show_envvar=False,
     ),
@@ -30,15 +30,13 @@ PagePort = Annotated[
 NoPage = Annotated[bool, typer.Option("--no-page", help="No live page.")]
 
 
-def jobs_server() -> str | None:
-    """The server of the trainer's jobs that the environment names; it may hold a password."""
-    named = os.environ.get("EDGESTREAM_JOBS_URL")
-    return complete_url(named) if named else None
-
-
 def dashboard(
     out: Annotated[
         Path | None, typer.Option(help="Folder of result files, to look at earlier runs too.")
+    ] = None,
+    labels: Annotated[
+        Path | None,
+        typer.Option(help="Folder of the archive of labels, to see which ones are asked for."),
     ] = None,
     redis_url: Url = None,
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
@@ -51,13 +49,7 @@ def dashboard(
     ] = None,
     operator_token_file: TokenFile = None,
     models: Models = None,
-    jobs_url: Annotated[
-        str | None,
-        typer.Option(
-            callback=url_of_option,
-            help="Server of the jobs. Default: $EDGESTREAM_JOBS_URL, else the server.",
-        ),
-    ] = None,
+    jobs_url: JobsUrl = None,
     open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     set_: Set = None,
 ) -> None:
@@ -82,6 +74,7 @@ def dashboard(
             models=models,
             settings=settings_of(set_),
             jobs_url=jobs_url or jobs_server(),
+            labels=labels,
         ),
         PageOptions(
             host=host,

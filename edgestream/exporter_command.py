@@ -6,7 +6,9 @@ from typing import Annotated
 
 import typer
 
+from edgestream.jobs_command import JobsUrl
 from edgestream.options import Set, Url, metrics_address, server_url, settings_of
+from edgestream.passwords import jobs_server
 
 
 def exporter(
@@ -17,9 +19,10 @@ def exporter(
         ),
     ] = "9400",
     redis_url: Url = None,
+    jobs_url: JobsUrl = None,
     set_: Set = None,
 ) -> None:
-    """Give Prometheus what the server knows: backlog, oldest age, workers, memory.
+    """Give Prometheus what the server knows: backlog, oldest age, workers, memory, labels, jobs.
 
     edgestream exporter --redis-url 'redis://viewer@host?password_file=viewer' --metrics-port 9400
 
@@ -35,7 +38,7 @@ def exporter(
     url = server_url(redis_url)
     stop = StopSignal().listen()
     views = RedisViews(url, settings_of(set_))
-    serve_exporter(views, metrics_port)
+    serve_exporter(views, metrics_port, url, jobs_url or jobs_server())
     say(f"metrics of {shown(url)} on port {metrics_port.rpartition(':')[2]}")
     stop.wait()
     views.close()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgestream.jobs_command import JobsUrl, jobs_address
-from edgestream.options import AsJson, Models, Url, server_url
+from edgestream.options import AsJson, MetricsPort, Models, Url, server_url
 from xas.errors import Reject
 
 
@@ -26,6 +26,7 @@ def labeller(
     ] = 21600.0,
     redis_url: Url = None,
     jobs_url: JobsUrl = None,
+    metrics_port: MetricsPort = None,
 ) -> None:
     """Answer requests for labels: write the input, run the command there, push its spectrum.
 
@@ -50,7 +51,8 @@ def labeller(
         energy_offset_ev=energy_offset,
         timeout_s=timeout_s,
     )
-    run_labeller(server_url(redis_url), jobs_address(redis_url, jobs_url), labels, settings)
+    jobs = jobs_address(redis_url, jobs_url)
+    run_labeller(server_url(redis_url), jobs, labels, settings, metrics_port)
 
 
 def ask(

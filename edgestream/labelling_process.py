@@ -9,17 +9,18 @@ from pathlib import Path
 import msgspec
 
 from edgestream.attendance import stop_signal
+from edgestream.recorders import Gauges, serve_gauges
 from edgestream.training_process import URL, JobsProcess
 from stream.codec import encode
-from stream.jobs import Jobs, UnknownJob
+from stream.jobs import LABELLING_QUEUE, Jobs, UnknownJob
 from stream.label_stream import push_patiently
 from stream.labels import Label
 from stream.redis_label_stream import RedisLabelStream
 from stream.service import run_until_stopped, say
 from trainer.label_request import RequestFolder
 from trainer.labelling_task import LABELLING, LabellingTask, TheorySettings
+from trainer.request_watch import RequestWatch
 
-QUEUE = "labelling"  # its own: a calculation of hours holds up no training
 MORE_S = 300  # beyond the command's time, for the server
 
 
@@ -39,19 +40,31 @@ def ask_jobs(requests: RequestFolder, jobs: Jobs, timeout_s: float) -> list[str]
 
 
 def run_labeller(
-    url: str, jobs_url: str, archive: Path, theory: TheorySettings, look_s: float = 5.0
+    url: str,
+    jobs_url: str,
+    archive: Path,
+    theory: TheorySettings,
+    metrics: str | None = None,
+    look_s: float = 5.0,
 ) -> None:
     """The service until stopped: requests become jobs, done one after the other."""
     stop = stop_signal(follow_parent=False)
-    jobs = Jobs(jobs_url, name=QUEUE)
+    jobs = Jobs(jobs_url, name=LABELLING_QUEUE)
     requests = RequestFolder(archive)
     words = ["labelling", "--out", str(archive), "--theory", msgspec.json.encode(theory).decode()]
+    watch = RequestWatch(archive).look()
+    gauges: Gauges = {
+        ("label_requests", "open"): lambda: len(watch.open),
+        ("label_requests", "answered"): lambda: len(watch.answered),
+    }
+    serve_gauges("labeller", metrics, gauges)
     process = JobsProcess(jobs_url, words, EDGESTREAM_URL=url)
     say(f"labeller: {len(requests.waiting())} requests wait in {requests.folder}")
 
     def step() -> None:
         process.keep()
         jobs.recover()
+        watch.look()
         for job in ask_jobs(requests, jobs, theory.timeout_s):
             say(f"{job}: asked for")
         stop.wait(look_s)
@@ -87,4 +100,4 @@ def do_labelling(archive: Path, theory: TheorySettings) -> None:
         os._exit(143)  # the job counts as abandoned, and is done again
 
     threading.Thread(target=end_at_once, daemon=True, name="parent").start()
-    Jobs(os.environ[URL], {LABELLING: task}, name=QUEUE).work()
+    Jobs(os.environ[URL], {LABELLING: task}, name=LABELLING_QUEUE).work()

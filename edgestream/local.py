@@ -12,7 +12,7 @@ from typing import Self
 
 from edgestream.dashboard.page_options import PageOptions
 from edgestream.embedded import EmbeddedServer
-from edgestream.passwords import port_password
+from edgestream.passwords import jobs_server, port_password
 from edgestream.recorders import next_address, serve_exporter
 from edgestream.settings_words import DEFAULTS, settings_as_options
 from stream.log import LOG_VARIABLE, speaks_json
@@ -96,7 +96,7 @@ class LocalService:
         self._broker = RedisBroker(self.url, o.settings)
         self._broker.check_version()
         if o.metrics is not None:
-            serve_exporter(self._broker, o.metrics)
+            serve_exporter(self._broker, o.metrics, self.url, jobs_server())
         if o.url is not None and o.out is not None:
             self._wait_for_others()  # a service that is just starting has its parts soon
         if o.out is not None and not all(s.writer_alive for s in self._broker.shards()):

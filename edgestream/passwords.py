@@ -95,6 +95,12 @@ def complete_url(url: str) -> str:
     return with_password(bare, read_password(Path(path)))
 
 
+def jobs_server() -> str | None:
+    """The server of the jobs that $EDGESTREAM_JOBS_URL names; it may hold a password."""
+    named = os.environ.get("EDGESTREAM_JOBS_URL")
+    return complete_url(named) if named else None
+
+
 def url_of_option(url: str | None) -> str | None:
     """What ``--redis-url`` says; Reject for one that shows a password to everybody."""
     if url is None:

@@ -4,12 +4,19 @@ where its variables name one, else nobody."""
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stream.recorder import Recorder, Several
 from stream.redis_views import RedisViews
 from stream.service import say
 
+if TYPE_CHECKING:
+    from stream.exporter import Exporter
+
+Gauges = Mapping[tuple[str, str], Callable[[], float]]
+PATIENCE_S = 5.0  # Prometheus waits for ten
 OTLP_VARIABLES = ("OTEL_EXPORTER_OTLP_ENDPOINT", "OTEL_EXPORTER_OTLP_TRACES_ENDPOINT")
 
 
@@ -43,12 +50,37 @@ def _tracer(process: str) -> list[Recorder]:
     return [Tracer(process)]
 
 
-def serve_exporter(views: RedisViews, address: str) -> None:
+def serve_gauges(process: str, address: str | None, values: Gauges) -> None:
+    """Serve what a ``trainer`` or ``labeller`` knows by itself; ``values``: by name and label."""
+    if address is None:
+        return
+    from stream.metrics import Meter, serve
+
+    meter = Meter(process)
+    for (name, label), value in values.items():
+        meter.watch(name, value, label)
+    serve(meter.registry, address)
+
+
+def serve_exporter(views: RedisViews, address: str, url: str, jobs_url: str | None) -> None:
     """Serve the metrics of the service as a whole, from a thread of this process."""
-    from stream.exporter import Exporter
     from stream.metrics import serve
 
-    serve(Exporter(views).registry, address)
+    serve(exporter_of(views, url, jobs_url).registry, address)
+
+
+def exporter_of(views: RedisViews, url: str, jobs_url: str | None) -> Exporter:
+    """Labels lie at ``url``, jobs there too where no other server is named."""
+    from stream.exporter import LABEL, TRAIN, Exporter
+    from stream.jobs import LABELLING_QUEUE, Jobs
+    from stream.redis_label_stream import RedisLabelStream
+
+    where = jobs_url or url
+    queues = {
+        TRAIN: Jobs(where, timeout_s=PATIENCE_S),
+        LABEL: Jobs(where, name=LABELLING_QUEUE, timeout_s=PATIENCE_S),
+    }
+    return Exporter(views, RedisLabelStream(url, views.settings), queues)
 
 
 def next_address(address: str, steps: int) -> str:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from edgestream.jobs_command import JobsUrl, changes_of, jobs_address
-from edgestream.options import Models, Set, Url, server_url, settings_of
+from edgestream.options import MetricsPort, Models, Set, Url, server_url, settings_of
 
 
 def trainer(
@@ -30,6 +30,7 @@ def trainer(
     models: Models = None,
     redis_url: Url = None,
     jobs_url: JobsUrl = None,
+    metrics_port: MetricsPort = None,
     set_: Set = None,
 ) -> None:
     """Archive labels as they come, train when it is due, and promote what is better.
@@ -63,4 +64,5 @@ def trainer(
         changes=changes_of(seed=seed, quick=quick),
         models=models,
         settings=settings_of(set_),
+        metrics=metrics_port,
     )

@@ -14,6 +14,7 @@ import msgspec
 
 from edgestream.attendance import stop_signal
 from edgestream.models import open_store
+from edgestream.recorders import serve_gauges
 from stream.jobs import Jobs
 from stream.redis_label_stream import RedisLabelStream
 from stream.service import run_until_stopped, say
@@ -70,11 +71,13 @@ def run_trainer(
     changes: dict[str, int | bool],
     models: str | None,
     settings: Settings,
+    metrics: str | None = None,
 ) -> None:
     """The service until stopped. Fenced where another one archives already."""
     stop = stop_signal(follow_parent=False)
     stream, jobs = RedisLabelStream(url, settings), Jobs(jobs_url)
     archivist = Archivist(stream, archive)
+    serve_gauges("trainer", metrics, {("archived_labels", ""): lambda: len(archivist.archive)})
     words = ["jobs", "--out", str(archive), *([] if models is None else ["--models", models])]
     process = JobsProcess(jobs_url, words)
     service = TrainerService(

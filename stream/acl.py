@@ -18,15 +18,20 @@ EVERYBODY = ("ping", "info", "time", "client|setname")
 
 @dataclass(frozen=True)
 class Grant:
-    """Commands on some keys of every shard; ``access`` as the server writes it: ~, %R~ or %W~."""
+    """Commands on some keys of every shard; ``access`` as the server writes it: ~, %R~ or %W~.
+
+    of_shards: False for keys as they stand, which are none of a shard's
+    """
 
     access: str
     keys: tuple[str, ...]
     commands: tuple[str, ...]
+    of_shards: bool = True
 
     def rule(self, shards: int) -> str:
         """As a selector of the ACL."""
-        keys = [f"{self.access}{{es:{k}}}:{name}" for k in range(shards) for name in self.keys]
+        places = [f"{{es:{k}}}:" for k in range(shards)] if self.of_shards else [""]
+        keys = [f"{self.access}{place}{name}" for place in places for name in self.keys]
         return _selector([*keys, *(f"+{command}" for command in self.commands)])
 
 
@@ -117,9 +122,17 @@ _SEE_LABELS = (
     _grant("%R~", "labels:counts labels:archive", "hmget"),
     _grant("%R~", "labels:notices", "lrange"),
 )
+# RQ's own keys, of the trainer's and the labeller's jobs: looked at, never asked for
+_SEE_JOBS = Grant(
+    "%R~",
+    ("rq:*",),
+    ("llen", "lrange", "zcard", "zrange", "zrevrange", "hgetall", "xrevrange"),
+    of_shards=False,
+)
 VIEWER = Role(
     grants=(
         *_SEE_LABELS,
+        _SEE_JOBS,
         _grant("%R~", "run:* bytes writer", "hmget"),
         _grant("%R~", "runs open", "smembers"),
         _grant("%R~", "gates", "hget hgetall"),

@@ -4,25 +4,44 @@ from __future__ import annotations
 
 import contextlib
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from stream.broker import RunState, ShardState, WorkerState
+from stream.jobs import JOBS_AWAY, Jobs, JobState
+from stream.label_stream import OUTCOMES, LabelState
+from stream.redis_label_stream import RedisLabelStream
 from stream.redis_views import RedisViews
-from stream.telemetry import METRICS, PRIORITIES, RUN_STATES, STAGES, WORKER_STATES
+from stream.telemetry import (
+    ENDINGS,
+    METRICS,
+    PRIORITIES,
+    RUN_STATES,
+    STAGES,
+    WORKER_STATES,
+)
 from xas.errors import EdgestreamError
 
 Samples = dict[tuple[str, ...], float]  # by the values of the labels
 
 
-class Exporter(Collector):
-    """What the server knows, as metrics; only ``edgestream_server_up`` where it does not answer."""
+MOST_TRAININGS = 50
+TRAIN, LABEL = "train", "label"  # what jobs may be for
 
-    def __init__(self, views: RedisViews) -> None:
-        self._views = views
+
+class Exporter(Collector):
+    """What two servers know, as metrics; only that one is down where it does not answer.
+
+    queues: the queues of jobs, by the task that their jobs name
+    """
+
+    def __init__(
+        self, views: RedisViews, labels: RedisLabelStream, queues: Mapping[str, Jobs]
+    ) -> None:
+        self._views, self._labels, self._queues = views, labels, queues
 
     @property
     def registry(self) -> CollectorRegistry:
@@ -36,10 +55,12 @@ class Exporter(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Ask the server; see ``stream.telemetry`` for what each means."""
-        found: dict[str, Samples] = {"server_up": {(): 0.0}}
+        """Ask the servers; see ``stream.telemetry`` for what each means."""
+        found: dict[str, Samples] = {"server_up": {(): 0.0}, "jobs_server_up": {(): 0.0}}
         with contextlib.suppress(EdgestreamError):
-            found = {**self._asked(), "server_up": {(): 1.0}}
+            found |= {**self._asked(), "server_up": {(): 1.0}}
+        with contextlib.suppress(JOBS_AWAY):
+            found |= {**_of_jobs(self._queues), "jobs_server_up": {(): 1.0}}
         for row in (m for m in METRICS if m.by == "exporter"):
             samples = found.get(row.name.removeprefix("edgestream_").removesuffix("_total"), {})
             family = CounterMetricFamily if row.kind == "counter" else GaugeMetricFamily
@@ -57,6 +78,7 @@ class Exporter(Collector):
             **_of_runs(self._views.runs()),
             **_of_shards(self._views.shards()),
             "workers": _counted(map(_worker_state, self._views.workers()), WORKER_STATES),
+            **_of_labels(self._labels.state()),
         }
 
 
@@ -83,7 +105,35 @@ def _of_shards(shards: Sequence[ShardState]) -> dict[str, Samples]:
     }
 
 
-def _counted(states: Iterator[str], known: Sequence[str]) -> Samples:
+def _of_labels(labels: LabelState) -> dict[str, Samples]:
+    return {
+        "waiting_labels": {(): labels.waiting},
+        "waiting_label_bytes": {(): labels.waiting_bytes},
+        "labels": {(outcome,): labels.outcomes.get(outcome, 0) for outcome in OUTCOMES},
+        "archive_up": {(): float(labels.archive_alive)},
+    }
+
+
+def _of_jobs(queues: Mapping[str, Jobs]) -> dict[str, Samples]:
+    counts = {task: jobs.counts() for task, jobs in queues.items()}
+    trainings = queues[TRAIN].newest(MOST_TRAININGS)
+    endings = (job.result.get("ending") for job in trainings if isinstance(job.result, dict))
+    return {
+        "jobs": {(task, s): n for task, found in counts.items() for s, n in found.items()},
+        "trainings": _counted(filter(None, endings), ENDINGS),
+        "training_progress_ratio": {(): max(map(_progress, trainings), default=0.0)},
+    }
+
+
+def _progress(job: JobState) -> float:
+    """In epochs, of one that runs; what a task reports may be anything."""
+    done, total = job.progress.get("epochs"), job.progress.get("of_epochs")
+    if job.state != "running" or not isinstance(done, int) or not isinstance(total, int):
+        return 0.0
+    return min(1.0, done / max(1, total))
+
+
+def _counted(states: Iterable[str], known: Sequence[str]) -> Samples:
     counts = Counter(states)
     return {(state,): counts[state] for state in known}
 

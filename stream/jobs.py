@@ -9,12 +9,13 @@ with any JSON arguments, and nothing else.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
 from redis import Redis
+from redis.exceptions import RedisError
 from rq import Queue, Retry, SimpleWorker
 from rq.exceptions import DuplicateJobError, NoSuchJobError
 from rq.job import Job, JobStatus
@@ -30,22 +31,26 @@ from rq.serializers import JSONSerializer
 from stream.allowed_job import CANCELLED, REFUSED, AllowedJob, Task
 from xas.errors import Reject
 
+TRAINING_QUEUE = "jobs"
+LABELLING_QUEUE = "labelling"  # its own: a calculation of hours holds up no training
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 ALIVE_S = 60  # without a word from its task, a job counts as abandoned, and is done again
 KEEP_S = 30 * 86_400
 ATTEMPTS = 3
+JOBS_AWAY = RedisError  # what a call raises where the server is away, or lets nobody look
+MOST_FAILED = 100  # of which it is looked whether they failed or were cancelled
 _STATES: dict[JobStatus, State] = {
     JobStatus.QUEUED: "waiting",
     JobStatus.STARTED: "running",
     JobStatus.FINISHED: "done",
     JobStatus.CANCELED: "cancelled",
 }
-_REGISTRIES: tuple[type[BaseRegistry], ...] = (
-    StartedJobRegistry,
-    FinishedJobRegistry,
-    FailedJobRegistry,
-    CanceledJobRegistry,
-)
+_REGISTRIES: dict[State, type[BaseRegistry]] = {
+    "running": StartedJobRegistry,
+    "done": FinishedJobRegistry,
+    "failed": FailedJobRegistry,
+    "cancelled": CanceledJobRegistry,
+}
 
 
 class UnknownJob(Reject):
@@ -87,10 +92,22 @@ def _jobs_of(allowed: Mapping[str, Task]) -> type[AllowedJob]:
 
 
 class Jobs:
-    """One queue of jobs at ``url``; ``tasks``: what this process can do, by the word for it."""
+    """One queue of jobs at ``url``; ``tasks``: what this process can do, by the word for it.
 
-    def __init__(self, url: str, tasks: Mapping[str, Task] | None = None, *, name: str = "jobs"):
-        self._connection = Redis.from_url(url, protocol=2)
+    timeout_s: how long to wait for an answer of the server, for who only looks; None: for ever
+    """
+
+    def __init__(
+        self,
+        url: str,
+        tasks: Mapping[str, Task] | None = None,
+        *,
+        name: str = TRAINING_QUEUE,
+        timeout_s: float | None = None,
+    ):
+        self._connection = Redis.from_url(
+            url, protocol=2, socket_timeout=timeout_s, socket_connect_timeout=timeout_s
+        )
         self._job_class = _jobs_of(tasks or {})
         self._queue = Queue(
             name,
@@ -143,10 +160,36 @@ class Jobs:
 
     def all(self) -> list[JobState]:
         """Every job of which the server still knows, the newest first."""
-        ids = list(self._queue.get_job_ids())
-        for registry in _REGISTRIES:
-            found = registry(queue=self._queue, job_class=self._job_class)
-            ids += found.get_job_ids(cleanup=False)
+        return self._found([*self._queue.get_job_ids(), *self._ids(*_REGISTRIES)])
+
+    def newest(self, most: int) -> list[JobState]:
+        """At most ``most`` jobs, the newest first, however many the server knows."""
+        waiting = self._queue.get_job_ids(offset=-most)
+        return self._found([*waiting, *self._ids(*_REGISTRIES, most=most)])[:most]
+
+    def counts(self) -> dict[State, int]:
+        """How many jobs there are of each state; beyond MOST_FAILED, cancelled ones are failed."""
+        counts: dict[State, int] = {"waiting": self._queue.count}
+        for state in _REGISTRIES:
+            counts[state] = self._registry(state).get_job_count(cleanup=False)
+        failed = self._found(self._ids("failed", most=MOST_FAILED))
+        cancelled = sum(job.state == "cancelled" for job in failed)
+        counts["failed"] -= cancelled
+        counts["cancelled"] += cancelled
+        return counts
+
+    def _registry(self, state: State) -> BaseRegistry:
+        return _REGISTRIES[state](queue=self._queue, job_class=self._job_class)
+
+    def _ids(self, *states: State, most: int = 0) -> list[str]:
+        """Of jobs that are begun, the last of each state first; ``most`` 0: all of them."""
+        return [
+            job_id
+            for state in states
+            for job_id in self._registry(state).get_job_ids(end=most - 1, desc=True, cleanup=False)
+        ]
+
+    def _found(self, ids: Iterable[str]) -> list[JobState]:
         states = []
         for job_id in dict.fromkeys(ids):
             with contextlib.suppress(UnknownJob):

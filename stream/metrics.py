@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import struct
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +29,7 @@ THIS_MACHINE = "127.0.0.1"
 
 
 class Meter(Recorder):
-    """Counts what a producer, a worker or a writer (``by``) tells, in a registry of its own."""
+    """Counts what a process (``by``: as in the table) tells, in a registry of its own."""
 
     def __init__(self, by: str) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call] # a second series for each
@@ -97,14 +97,15 @@ class Meter(Recorder):
                 (oldest,) = _FIRST.unpack_from(result.t_pushed.data)
                 self._observe("end_to_end_seconds", rows.ended - oldest)
 
+    def watch(self, name: str, value: Callable[[], float], label: str = "") -> None:
+        """Ask for a gauge's value whenever Prometheus does, from a thread of its own."""
+        gauge = self._made[f"edgestream_{name}"]
+        (gauge.labels(label) if label else gauge).set_function(value)
+
     def watch_disk(self, folder: Path) -> None:
         """Say of the writer's disk how large it is and how much is free, whenever asked."""
-        self._made["edgestream_disk_free_bytes"].set_function(
-            lambda: shutil.disk_usage(folder).free
-        )
-        self._made["edgestream_disk_size_bytes"].set_function(
-            lambda: shutil.disk_usage(folder).total
-        )
+        self.watch("disk_free_bytes", lambda: shutil.disk_usage(folder).free)
+        self.watch("disk_size_bytes", lambda: shutil.disk_usage(folder).total)
 
 
 def _made(row: Metric, registry: CollectorRegistry) -> Any:

@@ -1,12 +1,14 @@
 """Every number that edgestream gives to Prometheus: the table of docs/metrics.md.
 
-Who sets one is found by its name: ``stream.metrics`` for producers, workers and writers,
+Who sets one is found by its name: ``stream.metrics`` for what a process does itself,
 ``stream.exporter`` for what the server knows.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+
+from stream.label_stream import OUTCOMES
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300)
 FRAMES = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192)
@@ -26,6 +28,7 @@ PRIORITIES = ("live", "bulk")
 STAGES = ("frames", "results")
 RUN_STATES = ("open", "sealed", "finished", "refused")
 WORKER_STATES = ("working", "troubled", "stopped")
+ENDINGS = ("promoted", "not promoted", "refused")  # of trainings that did not fail
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -139,6 +142,14 @@ METRICS = (
         "writer", "edgestream_disk_free_bytes", "Free space where the result files are written."
     ),
     _gauge("writer", "edgestream_disk_size_bytes", "Size of that disk."),
+    # the trainer, and the labeller
+    _gauge("trainer", "edgestream_archived_labels", "Labels in this trainer's archive."),
+    _gauge(
+        "labeller",
+        "edgestream_label_requests",
+        "Labels that somebody asked for: open or answered.",
+        "state",
+    ),
     # the exporter: one for the whole service
     _gauge("exporter", "edgestream_server_up", "1 where the Redis or Valkey server answers."),
     _gauge("exporter", "edgestream_server_memory_bytes", "Memory that the server uses."),
@@ -203,6 +214,38 @@ METRICS = (
         "state",
     ),
     _gauge("exporter", "edgestream_writer_up", "1 where a living writer holds the shard.", "shard"),
+    _gauge("exporter", "edgestream_waiting_labels", "Labels that wait for the trainer's archive."),
+    _gauge("exporter", "edgestream_waiting_label_bytes", "Their bytes."),
+    _counter(
+        "exporter",
+        "edgestream_labels_total",
+        "Labels that left the server: new, conflict (stored beside another spectrum of the same "
+        "structure), duplicate, refused (no label).",
+        "outcome",
+        OUTCOMES,
+    ),
+    _gauge("exporter", "edgestream_archive_up", "1 where a living trainer takes labels in."),
+    _gauge("exporter", "edgestream_jobs_server_up", "1 where the server of the jobs answers."),
+    _gauge(
+        "exporter",
+        "edgestream_jobs",
+        "Jobs of the last 30 days, by task (train, label): waiting, running, done, failed, "
+        "cancelled.",
+        "task",
+        "state",
+    ),
+    _gauge(
+        "exporter",
+        "edgestream_trainings",
+        "Of the last 50 jobs that train, those that ended so: promoted, not promoted (the gate), "
+        "refused (its labels).",
+        "ending",
+    ),
+    _gauge(
+        "exporter",
+        "edgestream_training_progress_ratio",
+        "How much of the training that runs is done, in epochs; 0 where none runs.",
+    ),
 )
 
 

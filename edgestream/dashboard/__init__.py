@@ -7,10 +7,10 @@
     run_watch.py     one thread a run: its tail and its file, for all its viewers
     service_watch.py one thread: server, runs, workers, models
     watches.py       which of them run
-    model_list.py, job_list.py  what there is in the store, and what the trainer does
+    model_list.py, job_list.py, label_list.py  the store, what trainer and labeller do, labels
     places.py        where the page looks: server, folder, models
     comparison.py    a run beside another run, a measured spectrum or another model
-    operator.py      promote, roll back, requeue: with the operator's token
+    operator.py      promote, roll back, requeue, hold back: with the operator's token
     door.py          who may ask: hosts, origins, headers
     routes.py        the addresses; events.py the stream of events
     page_process.py  all of it as a process

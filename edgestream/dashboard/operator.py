@@ -1,4 +1,4 @@
-"""What changes something: promote, roll back, requeue. Only with the operator's token."""
+"""What changes something: promote, roll back, requeue, hold back. Only with the token."""
 
 from __future__ import annotations
 
@@ -45,6 +45,13 @@ class Requeue(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     run: str
     frame: int | None = None
     model: str | None = None
+
+
+class Hold(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Hold producers back (``on``) or let them in again: of one run, or None: of all."""
+
+    on: bool
+    run: str | None = None
 
 
 def read_token(path: Path | None) -> str | None:
@@ -101,6 +108,19 @@ class Operator:
             return {"requeued": requeue(broker, found, model=asked.model, timeout_s=REQUEUE_S)}
         finally:
             broker.close()
+
+    def hold(self, asked: Hold) -> dict[str, bool]:
+        """Drain, pause, or end either; UnknownRun where there is no such run."""
+        broker = self._places.broker()
+        try:
+            if asked.run is None:
+                (broker.drain if asked.on else broker.admit)()
+            else:
+                check_run_name(asked.run)
+                (broker.pause if asked.on else broker.resume)(asked.run)
+        finally:
+            broker.close()
+        return {"held": asked.on}
 
 
 def dead_letters(places: Places, run: str) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ class Places:
     """``out`` None: only the files that the server knows of; ``models`` None: the user's store.
 
     jobs_url  the server of the trainer's jobs, where it is not the same
+    labels    the trainer's folder, where requests for labels lie, if it is on this machine
     """
 
     url: str
@@ -29,6 +30,7 @@ class Places:
     models: str | None
     settings: Settings
     jobs_url: str | None = None
+    labels: Path | None = None
 
     @property
     def shown_url(self) -> str:

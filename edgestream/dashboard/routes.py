@@ -21,7 +21,7 @@ from edgestream.dashboard.door import Door
 from edgestream.dashboard.events import events
 from edgestream.dashboard.file_reading import sites_of
 from edgestream.dashboard.letters import letter
-from edgestream.dashboard.operator import Operator, Promotion, Requeue, RollBack, dead_letters
+from edgestream.dashboard.operator import Hold, Operator, Promotion, Requeue, RollBack, dead_letters
 from edgestream.dashboard.picture import window
 from edgestream.dashboard.places import Places
 from edgestream.dashboard.watches import Watches
@@ -54,6 +54,7 @@ def application(places: Places, operator: Operator, names: Iterable[str], watche
             Route("/api/operator/promote", page.promote, methods=["POST"]),
             Route("/api/operator/rollback", page.roll_back, methods=["POST"]),
             Route("/api/operator/requeue", page.requeue, methods=["POST"]),
+            Route("/api/operator/hold", page.hold, methods=["POST"]),
             Mount("/static", StaticFiles(directory=STATIC)),
         ],
         middleware=[Middleware(Door, names=tuple(names))],
@@ -168,6 +169,9 @@ class _Page:
 
     async def requeue(self, request: Request) -> Response:
         return await self._change(request, Requeue, lambda asked, _: self._operator.requeue(asked))
+
+    async def hold(self, request: Request) -> Response:
+        return await self._change(request, Hold, lambda asked, _: self._operator.hold(asked))
 
     async def _change(
         self, request: Request, kind: type[_T], act: Callable[[_T, str], Any]

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from edgestream.dashboard.job_list import JobList
+from edgestream.dashboard.label_list import LabelList
 from edgestream.dashboard.letters import letter
 from edgestream.dashboard.model_list import ModelList
 from edgestream.dashboard.places import Places
@@ -20,13 +21,13 @@ from stream.shadows import ShadowDifference
 from xas.errors import BadMessage, EdgestreamError, Retry
 
 LOOK_S = 1.0
-MODELS_S = 2.0
+MODELS_S = 2.0  # models, jobs and labels
 MOST_RUNS = 200
 
 
 class ServiceWatch(Watch):
-    """Posts service, runs, models and jobs. Rates are over the last second; latency from push to
-    prediction is that of frames that just came, of one run at a time.
+    """Posts service, runs, models, jobs and labels. Rates are over the last second; latency from
+    push to prediction is that of frames that just came, of one run at a time.
     """
 
     def __init__(self, places: Places, may_end: Callable[[Watch], bool]) -> None:
@@ -35,6 +36,7 @@ class ServiceWatch(Watch):
         self._broker = places.broker()
         self._version = ""
         self._models, self._jobs = ModelList(places), JobList(places)
+        self._labels = LabelList(places)
         self._models_at = -MODELS_S
         self._before: dict[str, tuple[float, RunState]] = {}
         self._latency: dict[str, float] = {}
@@ -46,12 +48,15 @@ class ServiceWatch(Watch):
         if began - self._models_at > MODELS_S:
             self._models_at = began
             self.board.post("models", letter(self._models.now()))
-            self.board.post("jobs", letter(self._jobs.now()))
+            jobs = self._jobs.now()
+            self.board.post("jobs", letter(jobs))
+            self.board.post("labels", letter(self._labels.now(jobs["jobs"])))
         self.stop.wait(max(0.05, LOOK_S - (time.monotonic() - began)))
 
     def end(self) -> None:
-        """Let go of the connection."""
+        """Let go of the connections."""
         self._broker.close()
+        self._labels.close()
 
     def _look(self) -> None:
         on_disk = self._places.runs_on_disk()
@@ -74,6 +79,7 @@ class ServiceWatch(Watch):
             "shards": [],
             "shadows": [],
             "backlog": 0,
+            "drained": False,
             "now": time.time(),
         }
 
@@ -91,6 +97,7 @@ class ServiceWatch(Watch):
             "shards": shards,
             "shadows": [ShadowDifference.of(count) for count in broker.shadows()],
             "backlog": sum(max(0, run.next_index - run.watermark) for run in runs),
+            "drained": any(shard.drained_at is not None for shard in shards),
             "now": time.time(),
         }
         return facts, states
@@ -154,4 +161,6 @@ def word_of(state: RunState) -> str:
         return "refused"
     if state.finished:
         return "interrupted" if state.interrupted else "finished"
-    return "open" if state.sealed is None else "sealed"
+    if state.sealed is not None:
+        return "sealed"
+    return "open" if state.paused_at is None else "paused"

@@ -88,6 +88,37 @@ def test_a_dead_letter_is_explained_and_requeued(service: Service, viewer: Viewe
     viewer.sees("#operator-words", "Done: requeued")
 
 
+def test_the_operator_holds_a_producer_back_and_lets_it_go_on(
+    service: Service, viewer: Viewer
+) -> None:
+    page = viewer.open("service")
+    with edgestream.connect(service.url) as es, es.run("held") as run:
+        run.push(frames(1))
+        row = page.locator("#runs tbody tr", has_text="held")
+        row.get_by_text("open").wait_for()
+        assert not page.get_by_role("button", name="Pause the producer of held").is_visible()
+        page.on("dialog", lambda dialog: dialog.accept())
+        viewer.unlock()
+        page.get_by_role("button", name="Pause the producer of held").click()
+        viewer.sees("#trouble", "run 'held' is paused since")
+        row.get_by_text("paused").wait_for()
+        assert run.state().paused_at is not None
+        page.get_by_role("button", name="Resume the producer of held").click()
+        row.get_by_text("open").wait_for()
+        run.push(frames(1))
+
+
+def test_the_operator_drains_the_service_and_lets_producers_in_again(viewer: Viewer) -> None:
+    page = viewer.open("service")
+    page.on("dialog", lambda dialog: dialog.accept())
+    viewer.unlock()
+    page.get_by_role("button", name="Drain: hold back all producers").click()
+    viewer.sees("#trouble", "the service is drained since")
+    page.get_by_role("button", name="Let producers in again").click()
+    viewer.sees("#operator-words", "all producers may push again")
+    page.get_by_role("button", name="Drain: hold back all producers").wait_for()
+
+
 def test_a_wrong_token_changes_nothing(service: Service, browser: Browser) -> None:
     viewer = Viewer.of(browser, service.address)
     page = viewer.open("service")

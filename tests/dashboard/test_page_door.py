@@ -18,7 +18,7 @@ from xas.errors import Reject
 
 TOKEN = "a token of an operator that nobody guesses"
 HERE = "http://127.0.0.1:8050"
-ACTIONS = ("", "/promote", "/rollback", "/requeue")
+ACTIONS = ("", "/promote", "/rollback", "/requeue", "/hold")
 
 
 def client_of(folder: Path, token: str | None, address: str = HERE) -> TestClient:

@@ -74,9 +74,9 @@ def test_prometheus_sees_a_run_and_every_alert_fires_for_its_fault(
     see_the_run(watch)
     fired: set[str] = set()
     for fault, alerts in stand.faults(disk):
-        assert not alerts & watch.firing(), "an alert was there before its fault"
-        fault()
         wanted = {f"Edgestream{name}" for name in alerts}
+        assert not wanted & watch.firing(), "an alert was there before its fault"
+        fault()
         watch.until(lambda wanted=wanted: wanted <= watch.firing(), str(alerts))  # type: ignore[misc]
         fired |= wanted
     (group,) = yaml.safe_load(prometheus.RULES.read_text())["groups"]

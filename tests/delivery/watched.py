@@ -6,21 +6,28 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+from iron_labels import iron_label
 from ports import free_port
 from stand import SETTINGS, Stand, moving_frames
 from swaps import make_store
 
 from edgestream.embedded import EmbeddedServer
 from edgestream.models import open_store
+from stream.allowed_job import Running
+from stream.codec import encode
+from stream.jobs import Jobs
 from stream.messages import RunSpec
 from stream.producer import Producer
 from stream.redis_broker import RedisBroker
+from stream.redis_label_stream import RedisLabelStream
 from stream.settings import Settings
-from xas.errors import RunRefused
+from trainer.archivist import Archivist
+from xas.errors import Reject, RunRefused
 from xas.structure import StructureBatch
 
 MEMORY_BYTES = 6 * 2**20
@@ -36,6 +43,7 @@ class WatchedStand(Stand):
         self.ports = {part: free_port() for part in PARTS}
         self.models = self.folder / "models"
         make_store(self.models)
+        self.jobs_server = EmbeddedServer().start()
 
     def _server(self, port: int) -> EmbeddedServer:
         data = self.folder / "data"
@@ -43,7 +51,7 @@ class WatchedStand(Stand):
 
     def start_part(self, part: str) -> None:
         own = {
-            "exporter": ("--set", "worker_silence_s=3"),
+            "exporter": ("--set", "worker_silence_s=3", "--jobs-url", self.jobs_server.url),
             "writer": ("--out", self.out),
             "worker": ("--models", self.models),
         }
@@ -64,6 +72,10 @@ class WatchedStand(Stand):
             yield lambda: fill(disk), {"DiskFilling"}
         yield lambda: self.push("poisoned", not_finite(3)), {"DeadLetters"}
         yield self.refuse_a_run, {"RunRefused"}
+        yield self.push_a_label, {"NoTrainer"}
+        yield self.archive_what_is_no_label, {"LabelsRefused"}
+        yield self.fail_a_job, {"JobFailed"}
+        yield self.jobs_server.stop, {"JobsServerDown"}
         yield self.promote_a_broken_version, {"WorkerTroubled"}
         yield self.hang_the_worker, {"Old", "ProcessDown", "NoWorker"}
         yield self.drop_frames, {"FramesGivenUp"}
@@ -81,6 +93,24 @@ class WatchedStand(Stand):
         (self.out / "taken.h5").write_bytes(b"somebody else's file")
         with contextlib.suppress(RunRefused):  # the writer may be faster than the first frame
             self.push("taken", moving_frames(1))
+
+    def push_a_label(self) -> None:
+        with closing(RedisLabelStream(self.url)) as stream:
+            stream.push([encode(iron_label()), b"none"])
+
+    def archive_what_is_no_label(self) -> None:
+        with closing(RedisLabelStream(self.url)) as stream:
+            with closing(Archivist(stream, self.folder / "labels")) as archivist:
+                archivist.step(block_s=0)
+
+    def fail_a_job(self) -> None:
+        with closing(Jobs(self.jobs_server.url, {"train": refuse})) as jobs:
+            jobs.enqueue("train", "train-fe-k")
+            jobs.work(burst=True)
+
+    def close(self) -> None:
+        super().close()
+        self.jobs_server.stop()
 
     def promote_a_broken_version(self) -> None:
         store = open_store(self.models)
@@ -107,6 +137,10 @@ def fill(disk: Path) -> None:
     free = os.statvfs(disk).f_bavail * os.statvfs(disk).f_bsize
     with (disk / "ballast").open("wb") as ballast:
         os.posix_fallocate(ballast.fileno(), 0, free * 95 // 100)
+
+
+def refuse(running: Running) -> None:
+    raise Reject("nothing to learn from")
 
 
 def not_finite(n: int) -> StructureBatch:

@@ -5,7 +5,7 @@ from fortress import SETTINGS, Fortress
 from prometheus_client import generate_latest
 
 from edgestream.passwords import complete_url
-from stream.exporter import Exporter
+from edgestream.recorders import exporter_of
 from stream.redis_views import RedisViews
 from stream.telemetry import METRICS
 
@@ -13,8 +13,9 @@ pytestmark = pytest.mark.processes
 
 
 def test_an_exporter_needs_no_more_than_the_rights_of_a_viewer(fortress: Fortress) -> None:
-    views = RedisViews(complete_url(fortress.url("viewer")), SETTINGS)
-    found = generate_latest(Exporter(views).registry).decode()
+    url = complete_url(fortress.url("viewer"))
+    views = RedisViews(url, SETTINGS)
+    found = generate_latest(exporter_of(views, url, None).registry).decode()
     views.close()
     assert "edgestream_server_up 1.0" in found
     missing = {m.name for m in METRICS if m.by == "exporter" and f"\n{m.name}" not in found}
@@ -22,8 +23,9 @@ def test_an_exporter_needs_no_more_than_the_rights_of_a_viewer(fortress: Fortres
 
 
 def test_an_exporter_without_rights_says_that_it_sees_nothing(fortress: Fortress) -> None:
-    views = RedisViews(complete_url(fortress.url("producer")), SETTINGS)
-    samples = [line for line in generate_latest(Exporter(views).registry).decode().splitlines()
-               if not line.startswith("#")]  # fmt: skip
+    url = complete_url(fortress.url("producer"))
+    views = RedisViews(url, SETTINGS)
+    found = generate_latest(exporter_of(views, url, None).registry).decode()
+    samples = [line for line in found.splitlines() if not line.startswith("#")]
     views.close()
-    assert samples == ["edgestream_server_up 0.0"]
+    assert samples == ["edgestream_server_up 0.0", "edgestream_jobs_server_up 0.0"]

@@ -136,6 +136,7 @@ PRODUCER_MUST_NOT = [
     ("HSET", "{es:0}:gates", "*", 1),
     ("HDEL", "{es:0}:gates", "*"),
     ("SET", "elsewhere", 1),
+    ("HGETALL", "rq:job:x"),
     ("RENAME", "{es:0}:f:x", "{es:0}:f:y"),
 ]
 WORKER_MUST_NOT = [
@@ -166,6 +167,9 @@ VIEWER_MUST_NOT = [
     ("XREADGROUP", "GROUP", "workers", "me", "STREAMS", "{es:0}:frames:live", ">"),
     ("XGROUP", "DESTROY", "{es:0}:frames:live", "workers"),
     ("MGET", "{es:0}:f:x"),
+    ("HSET", "rq:job:x", "a", "b"),
+    ("RPUSH", "rq:queue:jobs", "x"),
+    ("DEL", "rq:job:x"),
 ]
 LABELLER_MUST_NOT = [
     ("XDEL", "{es:0}:labels", "1-1"),

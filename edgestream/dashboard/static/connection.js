@@ -1,6 +1,6 @@
 // The stream of events: one for each page, opened again after whatever ended it.
 
-const KINDS = ["service", "runs", "models", "jobs", "run", "average", "newest", "history", "here"];
+const KINDS = ["service", "runs", "models", "jobs", "labels", "run", "average", "newest", "history", "here"];
 const SILENCE_MS = 25_000;
 const LONGEST_MS = 5_000;
 

@@ -20,6 +20,11 @@ export function span(seconds) {
   return seconds < 120 ? `${seconds.toFixed(1)} s` : `${Math.round(seconds / 60)} min`;
 }
 
+// A time, s since 1970, by the viewer's clock.
+export function moment(seconds) {
+  return seconds ? new Date(1000 * seconds).toLocaleString("sv") : DASH;
+}
+
 // Round steps for an axis: at most n of them between low and high.
 export function ticks(low, high, n) {
   const rough = (high - low) / Math.max(1, n);

@@ -30,7 +30,7 @@ export class Operator {
     try {
       await this.send("/api/operator", token);
       this.token = token;
-      this.words.textContent = "Unlocked: models can be promoted and rolled back, dead letters requeued, until this page is closed.";
+      this.words.textContent = "Unlocked: models can be promoted and rolled back, dead letters requeued, producers held back, until this page is closed.";
     } catch (error) {
       this.token = "";
       this.words.textContent = error.message;

@@ -1,7 +1,7 @@
 // The service: what goes on, what is wrong, and what an operator may do about it.
 
 import { ask } from "./connection.js";
-import { count, DASH, fixed, rate, span } from "./numbers.js";
+import { count, DASH, fixed, moment, rate, span } from "./numbers.js";
 import { Operator } from "./operator.js";
 import { button } from "./saving.js";
 import { once, Table } from "./table.js";
@@ -15,6 +15,7 @@ export class ServiceView {
     this.makeTables();
     this.find("#dead-run").addEventListener("change", () => this.showLetters());
     this.find("#requeue-all").addEventListener("click", () => this.requeue(null));
+    this.find("#drain").addEventListener("click", () => this.hold(null, !this.drained));
   }
 
   makeTables() {
@@ -29,6 +30,7 @@ export class ServiceView {
       ["to disk / s", (r) => rate(r.written_per_s)],
       ["latency", (r) => span(r.latency_s)],
       ["dead", (r) => count(r.dead)],
+      ["", (r, held) => this.pauseButton(r, held), "text"],
     ]);
     this.workerTable = new Table(this.find("#workers"), [
       ["worker", (w) => w.name],
@@ -69,9 +71,18 @@ export class ServiceView {
       ["job", (j) => j.id],
       ["task", (j) => j.task, "text"],
       ["state", (j) => j.state, "text"],
-      ["progress", (j) => j.progress || DASH, "long"],
+      ["progress", (j, held) => progress(j, held), "long"],
       ["time", (j) => span(j.seconds)],
-      ["why it failed", (j) => j.error, "long"],
+      ["what came of it", (j) => j.outcome, "long"],
+    ]);
+    this.requestTable = new Table(this.find("#requests"), [
+      ["frame", (r) => r.name || r.id],
+      ["edge", (r) => r.edge, "text"],
+      ["atoms", (r) => count(r.n_atoms)],
+      ["novelty", (r) => fixed(r.novelty, 2)],
+      ["uncertainty", (r) => `${fixed(100 * r.uncertainty, 1)} %`],
+      ["asked", (r) => moment(r.t_asked)],
+      ["state", (r) => r.state, "text"],
     ]);
     this.letterTable = new Table(this.find("#letters"), [
       ["frame", (l) => count(l.frame)],
@@ -89,11 +100,14 @@ export class ServiceView {
     if (kind === "runs") this.takeRuns(value);
     if (kind === "models") this.takeModels(value);
     if (kind === "jobs") this.takeJobs(value);
+    if (kind === "labels") this.takeLabels(value);
   }
 
   takeService(service) {
     this.now = service.now;
     this.workers = service.workers;
+    this.drained = service.drained;
+    this.find("#drain").textContent = service.drained ? "Let producers in again" : "Drain: hold back all producers";
     const writers = service.shards.filter((s) => s.writer_alive).length;
     const total = (name) => this.runs.reduce((sum, run) => sum + (run[name] || 0), 0);
     const words = service.version
@@ -156,6 +170,26 @@ export class ServiceView {
     this.jobTable.show(jobs, (j) => j.id);
   }
 
+  takeLabels({ stream, requests }) {
+    const { waiting = 0, outcomes = {}, archive_alive: alive = false } = stream || {};
+    const some = waiting || Object.values(outcomes).some(Boolean);
+    this.find("#label-part").hidden = !(alive || some || requests);
+    const said = Object.entries(outcomes).filter(([, n]) => n).map(([outcome, n]) => `${count(n)} ${outcome}`);
+    this.find("#label-words").textContent =
+      `${alive ? "A trainer takes labels in" : "No trainer runs"}; ${count(waiting)} wait${said.length ? `; so far ${said.join(", ")}` : ""}.`;
+    this.takeRequests(requests);
+  }
+
+  takeRequests(requests) {
+    this.find("#request-part").hidden = !requests;
+    const place = this.find("#label-part > .trouble");
+    place.hidden = !requests?.trouble;
+    if (!requests) return;
+    place.textContent = requests.trouble;
+    this.find("#request-words").textContent = `${count(requests.open)} open, ${count(requests.answered)} answered.`;
+    this.requestTable.show(requests.newest, (r) => r.id);
+  }
+
   // -- what an operator may do -----------------------------------------------------------------
 
   redraw() {
@@ -171,7 +205,23 @@ export class ServiceView {
     );
     this.modelTable.show(rows, (v) => `${v.name}@${v.version}`);
     this.find("#requeue-all").hidden = !this.operator.may;
+    this.find("#drain").hidden = !this.operator.may;
+    this.runTable.show(this.runs, (r) => r.run);
     for (const { nodes } of this.letterTable.rows.values()) nodes.requeue.hidden = !this.operator.may;
+  }
+
+  pauseButton(run, held) {
+    const made = once(held, "pause", () => button("", () => this.hold(held.row.run, held.row.state !== "paused")));
+    made.textContent = run.state === "paused" ? "Resume" : "Pause";
+    made.setAttribute("aria-label", `${made.textContent} the producer of ${run.run}`);
+    made.hidden = !this.operator.may || !["open", "paused"].includes(run.state);
+    return made;
+  }
+
+  hold(run, on) {
+    const who = run === null ? "all producers" : `the producer of ${run}`;
+    if (on && !window.confirm(`Hold back ${who}? What was accepted is still predicted and written.`)) return;
+    this.operator.change("/api/operator/hold", run === null ? { on } : { on, run }, on ? `${who} wait` : `${who} may push again`);
   }
 
   modelButtons(version, held) {
@@ -238,4 +288,19 @@ function link(run) {
   made.href = `#run=${encodeURIComponent(run)}`;
   made.textContent = run;
   return made;
+}
+
+// A bar, where it is known how much is done, and words.
+function progress(job, held) {
+  const place = once(held, "progress", () => {
+    const made = document.createElement("span");
+    made.append(document.createElement("progress"), document.createElement("span"));
+    return made;
+  });
+  const [bar, words] = place.children;
+  bar.hidden = job.part === null;
+  bar.value = job.part ?? 0;
+  bar.setAttribute("aria-label", `How much of ${job.id} is done`);
+  if (words.textContent !== job.progress) words.textContent = job.progress || (job.part === null ? DASH : "");
+  return place;
 }
