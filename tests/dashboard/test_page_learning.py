@@ -98,9 +98,9 @@ def test_a_label_that_is_asked_for_is_seen_until_it_is_answered(
 
 
 def test_labels_are_counted_on_their_way_to_the_archive(school: School, viewer: Viewer) -> None:
-    with closing(RedisLabelStream(school.url)) as stream:
-        stream.push([b"none"])
-        viewer.sees("#label-words", "No trainer runs; 1 wait")
-        with closing(Archivist(stream, school.folder)) as archivist:
-            archivist.step(block_s=0)
-            viewer.sees("#label-words", "A trainer takes labels in; 0 wait; so far 1 refused.")
+    stream = RedisLabelStream(school.url)
+    stream.push([b"none"])
+    viewer.sees("#label-words", "No trainer runs; 1 wait")
+    with closing(stream), closing(Archivist(stream, school.folder)) as archivist:
+        archivist.step(block_s=0)
+        viewer.sees("#label-words", "A trainer takes labels in; 0 wait; so far 1 refused.")

@@ -71,7 +71,8 @@ class WatchedStand(Stand):
         if disk is not None:
             yield lambda: fill(disk), {"DiskFilling"}
         yield lambda: self.push("poisoned", not_finite(3)), {"DeadLetters"}
-        yield self.refuse_a_run, {"RunRefused"}
+        yield self.refuse_a_run, {"RunRefused", "Old"}
+        self.broker.discard("taken")
         yield self.push_a_label, {"NoTrainer"}
         yield self.archive_what_is_no_label, {"LabelsRefused"}
         yield self.fail_a_job, {"JobFailed"}
@@ -99,9 +100,9 @@ class WatchedStand(Stand):
             stream.push([encode(iron_label()), b"none"])
 
     def archive_what_is_no_label(self) -> None:
-        with closing(RedisLabelStream(self.url)) as stream:
-            with closing(Archivist(stream, self.folder / "labels")) as archivist:
-                archivist.step(block_s=0)
+        stream = RedisLabelStream(self.url)
+        with closing(stream), closing(Archivist(stream, self.folder / "labels")) as archivist:
+            archivist.step(block_s=0)
 
     def fail_a_job(self) -> None:
         with closing(Jobs(self.jobs_server.url, {"train": refuse})) as jobs:
