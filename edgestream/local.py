@@ -151,14 +151,18 @@ class LocalService:
         command = [*self._command("page"), *page.words(), "--out", str(self.options.out or ".")]
         if self.options.models is not None:
             command += ["--models", str(self.options.models)]
-        self._add("page", command)
+        # it shows where the server is: where others reach it, if they do
+        own = self._server
+        self._add("page", command, url=own.tcp_url if own is not None and own.port else self.url)
 
-    def _add(self, name: str, command: list[str], ports_on: int | None = None) -> None:
+    def _add(
+        self, name: str, command: list[str], ports_on: int | None = None, url: str = ""
+    ) -> None:
         if self.options.metrics is not None and ports_on is not None:
             command += ["--metrics-port", next_address(self.options.metrics, ports_on)]
         # everybody on this machine can read a command line; an environment only its own user
         log = {LOG_VARIABLE: "json"} if speaks_json() else {}
-        self._supervisor.add(name, command, {URL_VARIABLE: self.url, **log})
+        self._supervisor.add(name, command, {URL_VARIABLE: url or self.url, **log})
 
     def _command(self, role: str) -> list[str]:
         command = [sys.executable, "-m", "edgestream.child", role]

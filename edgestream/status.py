@@ -5,11 +5,12 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 
+from edgestream.passwords import complete_url
 from stream.broker import RunState, ShardState, WorkerState
 from stream.redis_broker import RedisBroker
 from stream.settings import Settings
 from stream.shadows import ShadowDifference
-from stream.url_secrets import shown
+from stream.url_secrets import has_password, shown
 
 RATE_WINDOW_S = 0.5
 
@@ -41,6 +42,9 @@ def look(url: str, settings: Settings) -> Status:
         time.sleep(RATE_WINDOW_S)
     runs, seconds = broker.runs(), max(time.monotonic() - started, 1e-3)
     workers, shards = broker.workers(), broker.shards()
+    found = trouble(runs, workers, shards, settings)
+    if found and (words := _reached_by(url)):
+        found.append(f"to what is to be run above belongs, as to this: {words}")
     shadows = [ShadowDifference.of(count) for count in broker.shadows()]
     broker.close()
     return Status(
@@ -53,8 +57,20 @@ def look(url: str, settings: Settings) -> Status:
         pushed_per_s=(_sum(runs, "next_index") - _sum(before, "next_index")) / seconds,
         written_per_s=(_sum(runs, "watermark") - _sum(before, "watermark")) / seconds,
         backlog=sum(_backlog(run) for run in runs),
-        trouble=trouble(runs, workers, shards, settings),
+        trouble=found,
     )
+
+
+def _reached_by(url: str) -> str:
+    """The option by which another command finds this server; empty: it does so by itself."""
+    from edgestream.options import server_url  # with a command line, which the page has none of
+
+    if url == server_url(None):
+        return ""
+    bare = shown(url)
+    has_secret = has_password(url) and complete_url(bare) != url
+    secret = f"{'&' if '?' in bare else '?'}password_file=FILE" if has_secret else ""
+    return f"--redis-url '{bare}{secret}'"
 
 
 def _sum(runs: list[RunState], name: str) -> int:

@@ -108,8 +108,11 @@ def test_the_operator_holds_a_producer_back_and_lets_it_go_on(
         run.push(frames(1))
 
 
-def test_the_operator_drains_the_service_and_lets_producers_in_again(viewer: Viewer) -> None:
+def test_the_operator_drains_the_service_and_lets_producers_in_again(
+    service: Service, viewer: Viewer
+) -> None:
     page = viewer.open("service")
+    viewer.sees("#service-words", f"server {service.url} ")  # where others reach it too
     page.on("dialog", lambda dialog: dialog.accept())
     viewer.unlock()
     page.get_by_role("button", name="Drain: hold back all producers").click()
