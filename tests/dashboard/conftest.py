@@ -1,4 +1,4 @@
-"""One service and one browser for the tests of a file."""
+"""One browser for all tests of the page, one service for those that share it."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgestream.demo_command import demo_trajectory
 from edgestream.feeding import Opened, Trajectory
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     with running_browser() as running:
         yield running

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from page_pictures import picture
 from page_stand import Viewer
 from playwright.sync_api import Browser
 
@@ -33,10 +34,10 @@ class School:
     folder: Path
     address: str
 
-    def ask(self, name: str, length: float) -> LabelRequest:
+    def ask(self, frame: int, length: float) -> LabelRequest:
         structure = StructureBatch.from_arrays([26, 8], [[0, 0, 0], [0, 0, length]])
-        why = {"novelty": 1.5, "uncertainty": 0.08, "t_asked": time.time()}
-        request = request_of(structure, 0, "K", name, **why)
+        why = {"novelty": length - 0.6, "uncertainty": 0.04 * length, "t_asked": time.time()}
+        request = request_of(structure, 0, "K", f"frame {frame}", **why)
         RequestFolder(self.folder).add(request)
         return request
 
@@ -51,7 +52,9 @@ def school(tmp_path_factory: pytest.TempPathFactory) -> Iterator[School]:
             assert process.stderr is not None
             said = process.stderr.readline()
             assert said.startswith("page: "), said
-            yield School(server.url, folder, said.split()[1])
+            school = School(server.url, folder, said.split()[1])
+            school.ask(17, 1.9)
+            yield school
             process.terminate()
 
 
@@ -65,12 +68,13 @@ def viewer(browser: Browser, school: School) -> Iterator[Viewer]:
 
 
 def test_a_training_is_seen_while_it_goes_on_and_when_it_has_ended(
-    school: School, viewer: Viewer
+    school: School, viewer: Viewer, tmp_path: Path
 ) -> None:
     def train(running: Running) -> dict[str, object]:
         running.report(stage="fold 1", epochs=3, of_epochs=12, loss=0.25, left_s=9.0)
         viewer.sees("#jobs", "epoch 3 of 12, stage fold 1, loss 0.25, 9 s left")
         assert viewer.page.evaluate("document.querySelector('#jobs progress').value") == 0.25
+        picture(viewer.page, "live-learning.png", tmp_path)
         return {"ending": "not promoted", "candidate": "fe-k@3", "why": ["it is no better"]}
 
     with closing(Jobs(school.url, {"train": train})) as jobs:
@@ -82,17 +86,16 @@ def test_a_training_is_seen_while_it_goes_on_and_when_it_has_ended(
 def test_a_label_that_is_asked_for_is_seen_until_it_is_answered(
     school: School, viewer: Viewer
 ) -> None:
-    first = school.ask("frame 17", 1.9)
-    school.ask("frame 18", 2.1)
+    asked = school.ask(18, 2.1)
     viewer.sees("#request-words", "2 open, 0 answered")
     viewer.sees("#requests", "frame 18")
 
     def label(running: Running) -> None:
         viewer.sees("#requests", "being calculated")
-        RequestFolder(school.folder).answer(first.id, {})
+        RequestFolder(school.folder).answer(asked.id, {})
 
     with closing(Jobs(school.url, {"label": label}, name=LABELLING_QUEUE)) as jobs:
-        jobs.enqueue("label", f"label-{first.id}")
+        jobs.enqueue("label", f"label-{asked.id}")
         jobs.work(burst=True)
     viewer.sees("#request-words", "1 open, 1 answered")
 

@@ -301,6 +301,6 @@ function progress(job, held) {
   bar.hidden = job.part === null;
   bar.value = job.part ?? 0;
   bar.setAttribute("aria-label", `How much of ${job.id} is done`);
-  if (words.textContent !== job.progress) words.textContent = job.progress || (job.part === null ? DASH : "");
+  words.textContent = job.progress || DASH;
   return place;
 }
