@@ -9,7 +9,7 @@ import typer
 
 from edgestream.dashboard.page_options import PORT, PageOptions
 from edgestream.jobs_command import JobsUrl
-from edgestream.options import Models, Set, Url, server_url, settings_of
+from edgestream.options import MetricsPort, Models, Set, Url, server_url, settings_of
 from edgestream.passwords import jobs_server
 
 TokenFile = Annotated[
@@ -50,6 +50,7 @@ def dashboard(
     operator_token_file: TokenFile = None,
     models: Models = None,
     jobs_url: JobsUrl = None,
+    metrics_port: MetricsPort = None,
     open_: Annotated[bool, typer.Option("--open", help="Open it in the browser.")] = False,
     set_: Set = None,
 ) -> None:
@@ -85,4 +86,5 @@ def dashboard(
             open_browser=open_,
         ),
         follow_parent=False,
+        metrics=metrics_port,
     )

@@ -142,7 +142,7 @@ METRICS = (
         "writer", "edgestream_disk_free_bytes", "Free space where the result files are written."
     ),
     _gauge("writer", "edgestream_disk_size_bytes", "Size of that disk."),
-    # the trainer, and the labeller
+    # the trainer, the labeller, the live page
     _gauge("trainer", "edgestream_archived_labels", "Labels in this trainer's archive."),
     _gauge(
         "labeller",
@@ -150,6 +150,7 @@ METRICS = (
         "Labels that somebody asked for: open or answered.",
         "state",
     ),
+    _gauge("page", "edgestream_page_viewers", "Browsers that look at this page."),
     # the exporter: one for the whole service
     _gauge("exporter", "edgestream_server_up", "1 where the Redis or Valkey server answers."),
     _gauge("exporter", "edgestream_server_memory_bytes", "Memory that the server uses."),

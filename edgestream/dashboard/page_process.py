@@ -17,16 +17,20 @@ from edgestream.dashboard.page_options import PageOptions
 from edgestream.dashboard.places import Places
 from edgestream.dashboard.routes import application
 from edgestream.dashboard.watches import Watches
+from edgestream.recorders import serve_gauges
 from stream.service import say
 from xas.errors import Reject
 
 
-def run_page(places: Places, options: PageOptions, *, follow_parent: bool) -> None:
-    """Serve the page until stopped. Reject where the port is taken or the token is of no use."""
+def run_page(
+    places: Places, options: PageOptions, *, follow_parent: bool, metrics: str | None = None
+) -> None:
+    """Serve the page until stopped. Reject where a port is taken or the token is of no use."""
     stop = stop_signal(follow_parent=follow_parent)
     operator = Operator(places, read_token(options.token_file))
     listening = _listen(options)
     watches = Watches(places)
+    serve_gauges("page", metrics, {("page_viewers", ""): lambda: watches.viewers})
     names = (options.host, socket.gethostname(), *options.names)
     app = application(places, operator, names, watches)
     config = uvicorn.Config(

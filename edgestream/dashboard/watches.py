@@ -32,6 +32,12 @@ class Watches:
         """That of a run, also of one that has not begun."""
         return self._get(run, lambda: RunWatch(run, self._places, self._may_end))
 
+    @property
+    def viewers(self) -> int:
+        """How many browsers look at anything: all of them look at the service too."""
+        service = self._running.get(SERVICE)
+        return 0 if service is None else service.board.viewers
+
     def _get(self, name: str, make: Callable[[], Watch]) -> Watch:
         with self._lock:
             if name not in self._running:

@@ -2,12 +2,14 @@
 
 Where no registry is, build redis.Dockerfile and prometheus.Dockerfile from here and name them:
 ``make containers BUILD='container-host build' EDGESTREAM_IMAGE=localhost/edgestream REDIS_IMAGE=...
-PROMETHEUS_IMAGE=...``. Grafana, the trainer and a GPU are not started.
+PROMETHEUS_IMAGE=...``. The trainer is started where its image is named (EDGESTREAM_TRAINER_IMAGE);
+Grafana and a GPU are not.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +20,16 @@ import numpy as np
 import pytest
 from commands import DEMO, call, status
 from compose import Compose, engine, inside, until
+from iron_labels import iron_label
 
 import edgestream
+from edgestream.passwords import complete_url
+from stream.codec import encode
+from stream.redis_label_stream import RedisLabelStream
 
-PARTS = ("redis", "worker", "writer", "exporter", "dashboard", "prometheus")
-OURS = ("worker", "writer", "exporter", "dashboard")
+TRAINER = ("trainer",) if "EDGESTREAM_TRAINER_IMAGE" in os.environ else ()
+OURS = ("worker", "writer", "exporter", "dashboard", *TRAINER)
+PARTS = ("redis", *OURS, "prometheus")
 REPEATS = 20
 
 
@@ -86,7 +93,7 @@ def test_only_the_password_lets_in_and_no_command_line_shows_it(compose: Compose
         assert password not in engine("top", compose.the(part), "args")
 
 
-def test_prometheus_finds_worker_writer_and_exporter(compose: Compose) -> None:
+def test_prometheus_finds_every_process_of_ours(compose: Compose) -> None:
     port = compose.ports["PROMETHEUS"]
 
     def up() -> set[str]:
@@ -94,12 +101,21 @@ def test_prometheus_finds_worker_writer_and_exporter(compose: Compose) -> None:
             targets = json.load(answer)["data"]["activeTargets"]
         return {t["scrapeUrl"] for t in targets if t["health"] == "up"}
 
-    until(lambda: len(up()) >= 3, "three targets are up")
+    until(lambda: len(up()) >= len(OURS), "all of ours are up")
 
 
 def test_the_page_answers_this_host(compose: Compose) -> None:
     with urllib.request.urlopen(f"http://127.0.0.1:{compose.ports['DASHBOARD']}/") as answer:
         assert "edgestream" in answer.read().decode()
+
+
+@pytest.mark.skipif(not TRAINER, reason="no image of the trainer was named")
+def test_a_label_from_outside_reaches_the_archive_of_the_trainer(compose: Compose) -> None:
+    stream = RedisLabelStream(complete_url(compose.url))
+    stream.push([encode(iron_label())])
+    until(lambda: stream.state().outcomes["new"] == 1, "the trainer has archived it")
+    stream.close()
+    assert "1 labels" in inside(compose.the("trainer"), "edgestream", "archive", "list", "/labels")
 
 
 def test_a_killed_worker_container_loses_no_frame(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Iterator
 from contextlib import closing
 from dataclasses import dataclass
@@ -14,6 +15,7 @@ import pytest
 from page_pictures import picture
 from page_stand import Viewer
 from playwright.sync_api import Browser
+from ports import free_port
 
 from edgestream.embedded import EmbeddedServer
 from stream.allowed_job import Running
@@ -33,6 +35,7 @@ class School:
     url: str
     folder: Path
     address: str
+    metrics: int
 
     def ask(self, frame: int, length: float) -> LabelRequest:
         structure = StructureBatch.from_arrays([26, 8], [[0, 0, 0], [0, 0, length]])
@@ -47,12 +50,13 @@ def school(tmp_path_factory: pytest.TempPathFactory) -> Iterator[School]:
     folder = tmp_path_factory.mktemp("school")
     with EmbeddedServer() as server:
         words = ["--redis-url", server.url, "--labels", folder, "--out", folder, "--port", 0]
+        words += ["--metrics-port", metrics := free_port()]
         command = [sys.executable, "-m", "edgestream", "dashboard", *map(str, words)]
         with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as process:
             assert process.stderr is not None
             said = process.stderr.readline()
             assert said.startswith("page: "), said
-            school = School(server.url, folder, said.split()[1])
+            school = School(server.url, folder, said.split()[1], metrics)
             school.ask(17, 1.9)
             yield school
             process.terminate()
@@ -107,3 +111,14 @@ def test_labels_are_counted_on_their_way_to_the_archive(school: School, viewer: 
     with closing(stream), closing(Archivist(stream, school.folder)) as archivist:
         archivist.step(block_s=0)
         viewer.sees("#label-words", "A trainer takes labels in; 0 wait; so far 1 refused.")
+
+
+def test_prometheus_is_told_how_many_look(school: School, viewer: Viewer) -> None:
+    said = ""
+    for _ in range(600):  # those of the tests before may be about to go
+        with urllib.request.urlopen(f"http://127.0.0.1:{school.metrics}/metrics") as answer:
+            said = answer.read().decode()
+        if "edgestream_page_viewers 1.0" in said:
+            return
+        viewer.page.wait_for_timeout(100)
+    raise AssertionError(said)
