@@ -112,11 +112,13 @@ def look(
     cpu = (cpu_of(process.pid) - began).total_s
     again, _ = seen(address)
     zoomed = zooms(address, asked.rows)
+    zoom_cpu = (cpu_of(process.pid) - began).total_s - cpu
     found: dict[str, object] = {
         "first_s": round(first, 2),
         "again_s": round(again, 3),
         "bytes": n_bytes,
         "zoom_ms": [round(1e3 * f(zoomed), 1) for f in (statistics.median, max)],
+        "zoom_cpu_ms": round(1e3 * zoom_cpu / len(zoomed), 1),
         "memory_mib": [round(before / MIB), round(memory_bytes(process.pid) / MIB)],
         "cpu_first_s": round(cpu, 2),
     }

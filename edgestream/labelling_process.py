@@ -12,7 +12,7 @@ from edgestream.attendance import stop_signal
 from edgestream.recorders import Gauges, serve_gauges
 from edgestream.training_process import URL, JobsProcess
 from stream.codec import encode
-from stream.jobs import LABELLING_QUEUE, Jobs, UnknownJob
+from stream.jobs import CALCULATIONS, Jobs, UnknownJob
 from stream.label_stream import push_patiently
 from stream.labels import Label
 from stream.redis_label_stream import RedisLabelStream
@@ -49,7 +49,7 @@ def run_labeller(
 ) -> None:
     """The service until stopped: requests become jobs, done one after the other."""
     stop = stop_signal(follow_parent=False)
-    jobs = Jobs(jobs_url, name=LABELLING_QUEUE)
+    jobs = Jobs(jobs_url, name=CALCULATIONS)
     requests = RequestFolder(archive)
     words = ["labelling", "--out", str(archive), "--theory", msgspec.json.encode(theory).decode()]
     watch = RequestWatch(archive).look()
@@ -100,4 +100,4 @@ def do_labelling(archive: Path, theory: TheorySettings) -> None:
         os._exit(143)  # the job counts as abandoned, and is done again
 
     threading.Thread(target=end_at_once, daemon=True, name="parent").start()
-    Jobs(os.environ[URL], {LABELLING: task}, name=LABELLING_QUEUE).work()
+    Jobs(os.environ[URL], {LABELLING: task}, name=CALCULATIONS).work()

@@ -72,13 +72,13 @@ def serve_exporter(views: RedisViews, address: str, url: str, jobs_url: str | No
 def exporter_of(views: RedisViews, url: str, jobs_url: str | None) -> Exporter:
     """Labels lie at ``url``, jobs there too where no other server is named."""
     from stream.exporter import LABEL, TRAIN, Exporter
-    from stream.jobs import LABELLING_QUEUE, Jobs
+    from stream.jobs import CALCULATIONS, Jobs
     from stream.redis_label_stream import RedisLabelStream
 
     where = jobs_url or url
     queues = {
         TRAIN: Jobs(where, timeout_s=PATIENCE_S),
-        LABEL: Jobs(where, name=LABELLING_QUEUE, timeout_s=PATIENCE_S),
+        LABEL: Jobs(where, name=CALCULATIONS, timeout_s=PATIENCE_S),
     }
     return Exporter(views, RedisLabelStream(url, views.settings), queues)
 

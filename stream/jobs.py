@@ -31,8 +31,7 @@ from rq.serializers import JSONSerializer
 from stream.allowed_job import CANCELLED, REFUSED, AllowedJob, Task
 from xas.errors import Reject
 
-TRAINING_QUEUE = "jobs"
-LABELLING_QUEUE = "labelling"  # its own: a calculation of hours holds up no training
+TRAININGS, CALCULATIONS = "jobs", "labelling"  # hours of the one hold up no minutes of the other
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 ALIVE_S = 60  # without a word from its task, a job counts as abandoned, and is done again
 KEEP_S = 30 * 86_400
@@ -102,7 +101,7 @@ class Jobs:
         url: str,
         tasks: Mapping[str, Task] | None = None,
         *,
-        name: str = TRAINING_QUEUE,
+        name: str = TRAININGS,
         timeout_s: float | None = None,
     ):
         self._connection = Redis.from_url(

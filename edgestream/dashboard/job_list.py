@@ -32,10 +32,10 @@ class JobList:
             return {"trouble": f"jobs: {error}" if named else "", "jobs": []}
 
     def _jobs(self, url: str) -> list[dict[str, Any]]:
-        from stream.jobs import LABELLING_QUEUE, TRAINING_QUEUE, Jobs  # RQ: only this needs it
+        from stream.jobs import CALCULATIONS, TRAININGS, Jobs  # RQ: only this needs it
 
         found: list[JobState] = []
-        for queue in (TRAINING_QUEUE, LABELLING_QUEUE):
+        for queue in (TRAININGS, CALCULATIONS):
             jobs = Jobs(url, name=queue, timeout_s=PATIENCE_S)
             try:
                 found += jobs.newest(MOST_JOBS)

@@ -19,7 +19,7 @@ from ports import free_port
 
 from edgestream.embedded import EmbeddedServer
 from stream.allowed_job import Running
-from stream.jobs import LABELLING_QUEUE, Jobs
+from stream.jobs import CALCULATIONS, Jobs
 from stream.redis_label_stream import RedisLabelStream
 from trainer.archivist import Archivist
 from trainer.label_request import LabelRequest, RequestFolder, request_of
@@ -98,7 +98,7 @@ def test_a_label_that_is_asked_for_is_seen_until_it_is_answered(
         viewer.sees("#requests", "being calculated")
         RequestFolder(school.folder).answer(asked.id, {})
 
-    with closing(Jobs(school.url, {"label": label}, name=LABELLING_QUEUE)) as jobs:
+    with closing(Jobs(school.url, {"label": label}, name=CALCULATIONS)) as jobs:
         jobs.enqueue("label", f"label-{asked.id}")
         jobs.work(burst=True)
     viewer.sees("#request-words", "1 open, 1 answered")
