@@ -117,10 +117,10 @@ def _of_labels(labels: LabelState) -> dict[str, Samples]:
 def _of_jobs(queues: Mapping[str, Jobs]) -> dict[str, Samples]:
     counts = {task: jobs.counts() for task, jobs in queues.items()}
     trainings = queues[TRAIN].newest(MOST_TRAININGS)
-    endings = (job.result.get("ending") for job in trainings if isinstance(job.result, dict))
+    endings = [str(job.result.get("ending")) for job in trainings if isinstance(job.result, dict)]
     return {
         "jobs": {(task, s): n for task, found in counts.items() for s, n in found.items()},
-        "trainings": _counted(filter(None, endings), ENDINGS),
+        "trainings": _counted(endings, ENDINGS),
         "training_progress_ratio": {(): max(map(_progress, trainings), default=0.0)},
     }
 

@@ -14,8 +14,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
 
-from redis import Redis
-from redis.exceptions import RedisError
+from redis import Redis, exceptions
 from rq import Queue, Retry, SimpleWorker
 from rq.exceptions import DuplicateJobError, NoSuchJobError
 from rq.job import Job, JobStatus
@@ -36,8 +35,11 @@ State = Literal["waiting", "running", "done", "failed", "cancelled"]
 ALIVE_S = 60  # without a word from its task, a job counts as abandoned, and is done again
 KEEP_S = 30 * 86_400
 ATTEMPTS = 3
-JOBS_AWAY = RedisError  # what a call raises where the server is away, or lets nobody look
+JOBS_AWAY = (
+    exceptions.RedisError
+)  # what a call raises where the server is away, or lets nobody look
 MOST_FAILED = 100  # of which it is looked whether they failed or were cancelled
+_AWAY = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.NoPermissionError)
 _STATES: dict[JobStatus, State] = {
     JobStatus.QUEUED: "waiting",
     JobStatus.STARTED: "running",
@@ -196,9 +198,9 @@ class Jobs:
         return sorted(states, key=lambda state: state.t_asked or 0.0, reverse=True)
 
     def find(self, job_id: str) -> JobState:
-        """One job. UnknownJob."""
+        """One job, of which what cannot be read is left out. UnknownJob."""
         job = self._fetch(job_id)
-        result = job.latest_result()
+        result = _result_of(job)
         state = _STATES.get(job.get_status(refresh=False), "failed")
         error = str((result and result.exc_string) or "").strip().rpartition("\n")[2]
         if error.startswith("stream.allowed_job.JobCancelled"):
@@ -207,8 +209,8 @@ class Jobs:
             id=str(job.id),
             task=job.func_name or "",
             state=state,
-            arguments=job.kwargs or {},
-            progress=job.meta,
+            arguments=_as_dict(job.kwargs),
+            progress=_as_dict(job.meta),
             result=result.return_value if result and state == "done" else None,
             error="" if state == "done" else error,
             attempts_left=job.retries_left or 0,
@@ -254,6 +256,20 @@ class Jobs:
     def close(self) -> None:
         """Let go of the server."""
         self._connection.close()
+
+
+def _result_of(job: AllowedJob) -> Any:
+    try:
+        return job.latest_result()
+    except _AWAY:
+        raise
+    except Exception:  # noqa: BLE001 - who can write to the server must not end who looks
+        return None
+
+
+def _as_dict(found: Any) -> dict[str, Any]:
+    """What a job carries may be any JSON."""
+    return found if isinstance(found, dict) else {}
 
 
 def _seconds(moment: datetime | None) -> float | None:

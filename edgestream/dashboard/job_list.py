@@ -79,7 +79,8 @@ def _outcome(result: Any) -> str:
     """What came of a training: the candidate, whether it is the champion now, and why."""
     if not isinstance(result, Mapping):
         return ""
-    why = "; ".join(map(str, result.get("why") or ()))
+    reasons = result.get("why")
+    why = "; ".join(map(str, reasons)) if isinstance(reasons, list) else ""
     said = f"{result.get('candidate') or ''} {result.get('ending') or ''}".strip()
     return ": ".join(filter(None, (said, why)))
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import base64
 import re
 from contextlib import closing
 from typing import Any
 
 import pytest
+from prometheus_client import generate_latest
 
 from edgestream.dashboard.job_list import JobList
 from edgestream.dashboard.places import Places
 from edgestream.embedded import EmbeddedServer
+from edgestream.recorders import exporter_of
 from stream.acl import ROLES, acl_lines
 from stream.jobs import JOBS_AWAY, Jobs
 from stream.redis_connection import RedisConnection
+from stream.redis_views import RedisViews
 from stream.settings import Settings
 from stream.url_secrets import with_password
 
@@ -31,6 +35,14 @@ def refuse(running: Any, **arguments: Any) -> None:
     from xas.errors import Reject
 
     raise Reject(f"nothing to learn from {arguments['labels']}")
+
+
+def finish(running: Any) -> dict[str, str]:
+    return {"ending": "promoted"}
+
+
+RESULT = ("created_at", "2026-01-01T00:00:00.000000Z", "return_value")
+REASONS = base64.b64encode(b'{"why": 5, "ending": {"a": 1}}')
 
 
 def test_jobs_are_listed_with_why_they_failed() -> None:
@@ -78,6 +90,31 @@ def test_the_newest_jobs_are_read_and_all_are_counted() -> None:
         counts = {"waiting": 3, "running": 0, "done": 0, "failed": 4, "cancelled": 1}
         assert jobs.counts() == counts
         assert {job.id for job in jobs.newest(100)} == {job.id for job in jobs.all()}
+
+
+def test_what_strangers_write_into_a_job_hides_no_other() -> None:
+    strange = {
+        "meta": ("HSET", "rq:job:meta", "meta", "[1, 2]"),
+        "words": ("HSET", "rq:job:words", "meta", '{"epochs": "many", "left_s": []}'),
+        "no-result": ("XADD", "rq:results:no-result", "*", "x", "y"),
+        "no-stream": ("SET", "rq:results:no-stream", "x"),
+        "reasons": ("XADD", "rq:results:reasons", "*", "type", 1, *RESULT, REASONS),
+    }
+    with EmbeddedServer() as server, closing(RedisConnection(server.url)) as owner:
+        with closing(Jobs(server.url, {"train": finish})) as jobs:
+            for job in ("good", *strange):
+                jobs.enqueue("train", job)
+            jobs.work(burst=True)
+        owner.command("DEL", "rq:results:no-stream")
+        for words in strange.values():
+            owner.command(*words)
+        found = JobList(places(server.url)).now()
+        assert {job["id"] for job in found["jobs"]} == {"good", *strange}
+        views = RedisViews(server.url)
+        assert b"jobs_server_up 1.0" in generate_latest(
+            exporter_of(views, server.url, None).registry
+        )
+        views.close()
 
 
 def test_a_server_of_jobs_that_was_named_is_missed() -> None:
