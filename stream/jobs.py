@@ -35,9 +35,7 @@ State = Literal["waiting", "running", "done", "failed", "cancelled"]
 ALIVE_S = 60  # without a word from its task, a job counts as abandoned, and is done again
 KEEP_S = 30 * 86_400
 ATTEMPTS = 3
-JOBS_AWAY = (
-    exceptions.RedisError
-)  # what a call raises where the server is away, or lets nobody look
+JOBS_AWAY = exceptions.RedisError  # raised where the server is away, or lets nobody look
 MOST_FAILED = 100  # of which it is looked whether they failed or were cancelled
 _AWAY = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.NoPermissionError)
 _STATES: dict[JobStatus, State] = {
