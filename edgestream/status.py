@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from edgestream.passwords import complete_url
 from stream.broker import RunState, ShardState, WorkerState
+from stream.label_stream import LabelState
 from stream.redis_broker import RedisBroker
+from stream.redis_label_stream import RedisLabelStream
 from stream.settings import Settings
 from stream.shadows import ShadowDifference
 from stream.url_secrets import has_password, shown
@@ -42,7 +44,9 @@ def look(url: str, settings: Settings) -> Status:
         time.sleep(RATE_WINDOW_S)
     runs, seconds = broker.runs(), max(time.monotonic() - started, 1e-3)
     workers, shards = broker.workers(), broker.shards()
-    found = trouble(runs, workers, shards, settings)
+    labels = RedisLabelStream(url, settings)
+    found = [*trouble(runs, workers, shards, settings), *label_trouble(labels.state())]
+    labels.close()
     if found and (words := _reached_by(url)):
         found.append(f"to what is to be run above belongs, as to this: {words}")
     shadows = [ShadowDifference.of(count) for count in broker.shadows()]
@@ -90,6 +94,16 @@ def trouble(
         *stuck(runs, workers, shards),
         *(f"worker {w.name}: {w.problem}" for w in workers if w.problem and not w.stopped),
         *(line for run in runs for line in _of_run(run, settings)),
+    ]
+
+
+def label_trouble(labels: LabelState) -> list[str]:
+    """What keeps labels from the archive."""
+    if not labels.waiting or labels.archive_alive:
+        return []
+    return [
+        f"{labels.waiting} labels wait and no trainer takes them in: edgestream trainer NAME "
+        "--labels DIR"
     ]
 
 

@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from edgestream.dashboard.places import Places
+from edgestream.status import label_trouble
+from stream.label_stream import LabelState
 from stream.redis_label_stream import RedisLabelStream
 from trainer.request_watch import Asked, RequestWatch
 from xas.errors import EdgestreamError
@@ -14,31 +16,28 @@ MOST_REQUESTS = 50
 
 
 class LabelList:
-    """Counts of the server, and the requests in the folder of labels, where that is here."""
+    """Counts of the server, and the requests in the folder of labels, where that is here.
+
+    trouble: at the last look, in words
+    """
 
     def __init__(self, places: Places) -> None:
+        self.trouble: list[str] = []
         self._stream = RedisLabelStream(places.url, places.settings)
         self._requests = None if places.labels is None else RequestWatch(places.labels)
 
     def now(self, jobs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
         """What there is; ``jobs``: rows of the job list, which know what is being calculated."""
-        return {"stream": self._counts(), "requests": self._asked(jobs)}
+        try:
+            state = self._stream.state()
+        except EdgestreamError:
+            state = LabelState()  # that the server is away is said elsewhere
+        self.trouble = label_trouble(state)
+        return {"stream": _counts(state), "requests": self._asked(jobs)}
 
     def close(self) -> None:
         """Let go of the connection."""
         self._stream.close()
-
-    def _counts(self) -> dict[str, Any] | None:
-        try:
-            state = self._stream.state()
-        except EdgestreamError:
-            return None  # that the server is away is said elsewhere
-        return {
-            "waiting": state.waiting,
-            "outcomes": state.outcomes,
-            "archive_alive": state.archive_alive,
-            "last_archived": state.last_archived,
-        }
 
     def _asked(self, jobs: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
         if self._requests is None:
@@ -51,6 +50,14 @@ class LabelList:
         rows = [_row(r, r.id in found.open, at_work) for r in found.newest(MOST_REQUESTS)]
         counts = {"open": len(found.open), "answered": len(found.answered)}
         return {"trouble": "", **counts, "newest": rows}
+
+
+def _counts(state: LabelState) -> dict[str, Any]:
+    return {
+        "waiting": state.waiting,
+        "outcomes": state.outcomes,
+        "archive_alive": state.archive_alive,
+    }
 
 
 def _row(asked: Asked, is_open: bool, jobs: Mapping[str, Mapping[str, Any]]) -> dict[str, Any]:

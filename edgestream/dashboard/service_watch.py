@@ -92,7 +92,10 @@ class ServiceWatch(Watch):
         facts = {
             "server": self._places.shown_url,
             "version": self._version,
-            "trouble": trouble(runs, workers, shards, self._places.settings),
+            "trouble": [
+                *trouble(runs, workers, shards, self._places.settings),
+                *self._labels.trouble,
+            ],
             "workers": workers,
             "shards": shards,
             "shadows": [ShadowDifference.of(count) for count in broker.shadows()],

@@ -108,6 +108,7 @@ def test_labels_are_counted_on_their_way_to_the_archive(school: School, viewer: 
     stream = RedisLabelStream(school.url)
     stream.push([b"none"])
     viewer.sees("#label-words", "No trainer runs; 1 wait")
+    viewer.sees("#trouble", "1 labels wait and no trainer takes them in: edgestream trainer NAME")
     with closing(stream), closing(Archivist(stream, school.folder)) as archivist:
         archivist.step(block_s=0)
         viewer.sees("#label-words", "A trainer takes labels in; 0 wait; so far 1 refused.")

@@ -14,6 +14,7 @@ from edgestream.status import look
 from stream.messages import RunSpec
 from stream.producer import Producer
 from stream.redis_broker import RedisBroker
+from stream.redis_label_stream import RedisLabelStream
 from stream.settings import Settings
 
 pytestmark = pytest.mark.processes
@@ -30,8 +31,11 @@ def test_a_remedy_names_the_server_and_the_password_that_status_was_given(
             producer = Producer(broker, "lonely", RunSpec(model="fe-k"))
             broker.pause("lonely")
             producer.close()
+        with closing(RedisLabelStream(server.url)) as labels:
+            labels.push([b"a label"])
         *found, last = look(complete_url(given), Settings()).trouble
         assert "edgestream resume lonely" in found[0]
+        assert found[-1].endswith("no trainer takes them in: edgestream trainer NAME --labels DIR")
         assert f"--redis-url 'redis://127.0.0.1:{port}?password_file=FILE'" in last
         monkeypatch.setenv("EDGESTREAM_URL", given)
         assert look(complete_url(given), Settings()).trouble == found

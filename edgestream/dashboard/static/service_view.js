@@ -171,7 +171,7 @@ export class ServiceView {
   }
 
   takeLabels({ stream, requests }) {
-    const { waiting = 0, outcomes = {}, archive_alive: alive = false } = stream || {};
+    const { waiting, outcomes, archive_alive: alive } = stream;
     const some = waiting || Object.values(outcomes).some(Boolean);
     this.find("#label-part").hidden = !(alive || some || requests);
     const said = Object.entries(outcomes).filter(([, n]) => n).map(([outcome, n]) => `${count(n)} ${outcome}`);
