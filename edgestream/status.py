@@ -48,7 +48,7 @@ def look(url: str, settings: Settings) -> Status:
     found = [*trouble(runs, workers, shards, settings), *label_trouble(labels.state())]
     labels.close()
     if found and (words := _reached_by(url)):
-        found.append(f"to what is to be run above belongs, as to this: {words}")
+        found.append(f"these commands need the server's address too: {words}")
     shadows = [ShadowDifference.of(count) for count in broker.shadows()]
     broker.close()
     return Status(

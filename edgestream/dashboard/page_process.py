@@ -21,6 +21,8 @@ from edgestream.recorders import serve_gauges
 from stream.service import say
 from xas.errors import Reject
 
+SEND_BUFFER = 2**17
+
 
 def run_page(
     places: Places, options: PageOptions, *, follow_parent: bool, metrics: str | None = None
@@ -65,6 +67,8 @@ def _listen(options: PageOptions) -> socket.socket:
 def _bound(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
     listening = socket.socket(family)
     listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # for each viewer: left to itself the kernel keeps megabytes of old letters for a slow one
+    listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)
     try:
         listening.bind((host, port))
         listening.listen(128)
