@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import sys
+import urllib.request
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +12,7 @@ import pytest
 import theory_code
 from commands import complaint, ended, started, until
 from iron_labels import ENERGY, octahedron, spectrum
+from ports import free_port
 
 from edgestream.embedded import EmbeddedServer
 from stream.labels import read_label
@@ -18,6 +20,12 @@ from stream.redis_label_stream import RedisLabelStream
 from trainer.label_request import RequestFolder, request_of
 
 LENGTHS = [1.9, 2.0, 2.1]
+
+
+def scraped(port: int) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+        text: str = answer.read().decode()
+    return text
 
 
 @pytest.mark.processes
@@ -29,12 +37,14 @@ def test_the_labeller_answers_requests_until_it_is_stopped(tmp_path: Path) -> No
         why = {"novelty": 1.0, "uncertainty": 0.1, "t_asked": x}
         requests.add(request_of(octahedron(x), 0, "K", f"{x}", **why))
     theory = [sys.executable, theory_code.__file__, str(table), "feff"]
-    words = ["--labels", tmp_path / "labels", "--program", "feff", "--", *theory]
+    words = ["--labels", tmp_path / "labels", "--program", "feff"]
+    words += ["--metrics-port", metrics := free_port(), "--", *theory]
     with EmbeddedServer() as server:
         stream = RedisLabelStream(server.url)
         with started("labeller", "--redis-url", server.url, *words) as process:
             until(lambda: stream.state().waiting == len(LENGTHS))
             until(lambda: requests.waiting() == [])
+            until(lambda: 'edgestream_label_requests{state="answered"} 3.0' in scraped(metrics))
             assert ended(process, signal.SIGTERM)[0] == 0
         found = [read_label(w.payload) for w in stream.waiting(block_s=0)]
         stream.close()

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import sys
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import commands
 import numpy as np
 import pytest
 from commands import call, complaint, processes_naming, started, until
+from ports import free_port
 
 from edgestream.embedded import EmbeddedServer
 from model_store.store import Store
@@ -57,6 +59,7 @@ def test_pushed_labels_become_a_champion_although_the_training_is_killed(
     archive, models = tmp_path / "labels", tmp_path / "models"
     where = ("--redis-url", server.url)
     options = ("--labels", archive, "--models", models, "--every-labels", 100, "--quick")
+    options += ("--metrics-port", metrics := free_port())
     jobs = Jobs(server.url)
     with started("trainer", "fe-made", *options, *where):
         call("label", "push", labels_npz, "--theory", "made", "-q", *where)
@@ -64,6 +67,8 @@ def test_pushed_labels_become_a_champion_although_the_training_is_killed(
         for pid in processes_naming("trainings/train-fe-made"):
             os.kill(pid, signal.SIGKILL)
         until(lambda: is_done(jobs))
+        with urllib.request.urlopen(f"http://127.0.0.1:{metrics}/metrics") as answer:
+            assert "edgestream_archived_labels 120.0" in answer.read().decode()
     job = job_of(jobs)
     jobs.close()
     assert job is not None
