@@ -21,6 +21,7 @@ from trainer.label_request import RequestFolder
 from trainer.labelling_task import LABELLING, LabellingTask, TheorySettings
 from trainer.request_watch import RequestWatch
 
+LOOK_S = 5.0
 MORE_S = 300  # beyond the command's time, for the server
 
 
@@ -44,10 +45,10 @@ def run_labeller(
     jobs_url: str,
     archive: Path,
     theory: TheorySettings,
+    at_once: int = 1,
     metrics: str | None = None,
-    look_s: float = 5.0,
 ) -> None:
-    """The service until stopped: requests become jobs, done one after the other."""
+    """The service until stopped: requests become jobs, ``at_once`` done at a time."""
     stop = stop_signal(follow_parent=False)
     jobs = Jobs(jobs_url, name=CALCULATIONS)
     requests = RequestFolder(archive)
@@ -58,21 +59,23 @@ def run_labeller(
         ("label_requests", "answered"): lambda: len(watch.answered),
     }
     serve_gauges("labeller", metrics, gauges)
-    process = JobsProcess(jobs_url, words, EDGESTREAM_URL=url)
+    processes = [JobsProcess(jobs_url, words, EDGESTREAM_URL=url) for _ in range(at_once)]
     say(f"labeller: {len(requests.waiting())} requests wait in {requests.folder}")
 
     def step() -> None:
-        process.keep()
+        for process in processes:
+            process.keep()
         jobs.recover()
         watch.look()
         for job in ask_jobs(requests, jobs, theory.timeout_s):
             say(f"{job}: asked for")
-        stop.wait(look_s)
+        stop.wait(LOOK_S)
 
     try:
         run_until_stopped(step, stop, name="labeller")
     finally:
-        process.close()
+        for process in processes:
+            process.close()
         jobs.close()
 
 

@@ -1,6 +1,6 @@
 """Jobs by RQ: coarse work, minutes long, on a server of its own, named by words that we know.
 
-One queue, JSON alone, an allow-list (``stream.allowed_job``), and SimpleWorker, which does a job in
+JSON alone, an allow-list (``stream.allowed_job``), and SimpleWorker, which does a job in
 the worker's own process: RQ's SpawnWorker shows the server's password in a command line and forgets
 the class of jobs. Whoever can write to the jobs' server can have the tasks of the allow-list done
 with any JSON arguments, and nothing else.
@@ -74,6 +74,12 @@ class JobState:
     t_asked: float | None = None
     t_begun: float | None = None
     t_ended: float | None = None
+
+    @property
+    def attempt(self) -> int | None:
+        """Which of ATTEMPTS it is at, or waits for, from 1; None where it has ended."""
+        is_open = self.state in ("waiting", "running")
+        return ATTEMPTS - self.attempts_left if is_open else None
 
 
 class _Worker(SimpleWorker):
@@ -149,17 +155,21 @@ class Jobs:
         UnknownJob; a job that has ended stays as it is.
         """
         state = self.find(job_id).state
+        if state in ("waiting", "running"):  # one that waits may begin in this moment
+            self._connection.set(CANCELLED + job_id, 1, ex=KEEP_S)
         if state == "waiting":
             self._fetch(job_id).cancel()
-        elif state == "running":
-            self._connection.set(CANCELLED + job_id, 1, ex=KEEP_S)
         return state
 
     # -- looking ----------------------------------------------------------------------------------
 
-    def all(self) -> list[JobState]:
-        """Every job of which the server still knows, the newest first."""
-        return self._found([*self._queue.get_job_ids(), *self._ids(*_REGISTRIES)])
+    def all(self, most: int | None = None) -> list[JobState]:
+        """Every job of which the server still knows, the newest first.
+
+        ``most``: of those that are done, failed or cancelled only so many each, the last to end.
+        """
+        ended = self._ids("done", "failed", "cancelled", most=most or 0)
+        return self._found([*self._queue.get_job_ids(), *self._ids("running"), *ended])
 
     def newest(self, most: int) -> list[JobState]:
         """At most ``most`` jobs, the newest first, however many the server knows."""
@@ -193,7 +203,7 @@ class Jobs:
         for job_id in dict.fromkeys(ids):
             with contextlib.suppress(UnknownJob):
                 states.append(self.find(job_id))
-        return sorted(states, key=lambda state: state.t_asked or 0.0, reverse=True)
+        return _newest(states)
 
     def find(self, job_id: str) -> JobState:
         """One job, of which what cannot be read is left out. UnknownJob."""
@@ -268,6 +278,22 @@ def _result_of(job: AllowedJob) -> Any:
 def _as_dict(found: Any) -> dict[str, Any]:
     """What a job carries may be any JSON."""
     return found if isinstance(found, dict) else {}
+
+
+def every_job(url: str, most: int | None = None) -> list[JobState]:
+    """The jobs of all queues at ``url``, as ``Jobs.all`` has those of one."""
+    found = []
+    for name in (TRAININGS, CALCULATIONS):
+        jobs = Jobs(url, name=name)
+        try:
+            found += jobs.all(most)
+        finally:
+            jobs.close()
+    return _newest(found)
+
+
+def _newest(states: list[JobState]) -> list[JobState]:
+    return sorted(states, key=lambda state: state.t_asked or 0.0, reverse=True)
 
 
 def _seconds(moment: datetime | None) -> float | None:
