@@ -1,4 +1,4 @@
-"""One browser for all tests of the page, one service for those that share it."""
+"""One service and one browser for the tests of a file."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from edgestream.demo_command import demo_trajectory
 from edgestream.feeding import Opened, Trajectory
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")  # while there is one, its event loop runs in this thread
 def browser() -> Iterator[Browser]:
     with running_browser() as running:
         yield running
