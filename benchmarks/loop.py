@@ -1,12 +1,14 @@
 """The closed loop on real data: labels that the system asks for, against labels drawn at random.
 
     python benchmarks/loop.py --data ../shared/data/fe_k_xanesnet.npz --out loop-out
+    python benchmarks/loop.py ... --service          the first seed, through the running service
 
 Begins with some labels, predicts all others as frames without one, asks for labels, gets the
 answers from those held back, archives them, trains, judges, promotes, and goes on. The same
-functions as the service's, in one process: ArchiveWriter, Workshop.carry_out with the gate's own
-rules, the stored bundle by ONNX Runtime, trainer.requests. A fifth of all complexes, grouped, is
-never asked for: the errors are those of the champion, and of the newest candidate, on these.
+functions as the service's, in one process: Asker, ArchiveWriter, Workshop.carry_out with the gate's
+own rules, the stored bundle by ONNX Runtime. With --service all runs as its users run it
+(``loop_service``). A fifth of all complexes, grouped, is never asked for: the errors are those of
+the champion, and of the newest candidate, on these.
 """
 
 from __future__ import annotations
@@ -15,8 +17,7 @@ import argparse
 import json
 import shutil
 import tempfile
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
@@ -30,22 +31,24 @@ from stream.sources.label_options import LabelOptions
 from stream.sources.npz_labels import read_npz
 from trainer.archive import Labels
 from trainer.archive_writer import ArchiveWriter
+from trainer.asking import Asker
 from trainer.gate_plots import svg
 from trainer.learnable import champion_of, take_snapshot
 from trainer.orders import TrainingOutcome, order_of
 from trainer.prediction import predict_labels
-from trainer.requests import RequestRules, choose, uncertainty_of
+from trainer.requests import RequestRules
 from trainer.training_data import training_data
 from trainer.workshop import Workshop, part_of
-from xas.descriptor import Descriptor
 from xas.measures import percentage_error
+from xas.structure import Sites
 
 NAME = "fe-loop"
 WAYS = ("chosen", "random")
+SERVICE = "service"
+PRESET = "fast"
 HELD_OUT = 0.2
-FOLDS = 4  # of 2 the error bars are those of half the labels, and the gate refuses them
 NOW = 1.7e9
-COLOURS = {"chosen": "#0b6e99", "random": "#b3541e"}
+COLOURS = {"chosen": "#0b6e99", "random": "#b3541e", SERVICE: "#3a7d2c"}
 Indices = NDArray[np.int64]
 
 
@@ -75,12 +78,22 @@ class Task:
     start: int
     batch: int
     rounds: int
-    epochs: int
 
     def held_out(self) -> NDArray[np.bool_]:
         """(n,) the same complexes for every seed; no group is on both sides."""
         groups = np.random.default_rng(0).permutation(np.unique(self.data.groups))
         return np.isin(self.data.groups, groups[: int(HELD_OUT * len(groups))])
+
+    def drawn(self, seed: int) -> tuple[Indices, Indices]:
+        """The first labels of a seed, and the frames that have none."""
+        drawn = np.random.default_rng(seed).permutation(np.flatnonzero(~self.held_out()))
+        return drawn[: self.start], drawn[self.start :]
+
+    def errors(self, bundle: Bundle) -> NDArray[np.float64]:
+        """(n,) percent, of a stored model on the complexes that are held out."""
+        test = part_of(self.data, self.held_out())
+        said = predict_labels(bundle, test.batch, test.sites, test.energy)
+        return percentage_error(said.mean, test.intensity)
 
 
 class Loop:
@@ -89,9 +102,7 @@ class Loop:
     def __init__(self, task: Task, seed: int, folder: Path, way: str = WAYS[0]) -> None:
         self.task, self.way, self.seed, self.folder = task, way, seed, folder
         self.store = Store([folder / "models"], builtin=False)
-        self.test = part_of(task.data, task.held_out())
-        drawn = np.random.default_rng(seed).permutation(np.flatnonzero(~task.held_out()))
-        self.known, self.frames = drawn[: task.start], drawn[task.start :]
+        self.known, self.frames = task.drawn(seed)
         self.answer(self.known)
 
     def branch(self, way: str) -> Loop:
@@ -106,16 +117,12 @@ class Loop:
             writer.append([self.task.labels[i] for i in which], [NOW] * len(which))
             self.archive = writer.archive
 
-    def train(self) -> tuple[TrainingOutcome, float]:
-        """Order and outcome of one training, and its seconds."""
+    def train(self) -> TrainingOutcome:
+        """Order and outcome of one training."""
         taken = take_snapshot(self.archive, self.store, NAME)
-        changes: dict[str, int | bool] = {"quick": True, "folds": FOLDS, "members": 1}
-        changes |= {"epochs": self.task.epochs, "seed": self.seed}
-        order = order_of(NAME, taken, "fast", changes, "the loop")
-        begun = time.monotonic()
+        order = order_of(NAME, taken, PRESET, {"seed": self.seed}, "the loop")
         workshop = Workshop(self.archive, self.store, who="loop")
-        outcome = workshop.carry_out(order, self.folder / order.id, lambda _progress: None)
-        return outcome, time.monotonic() - begun
+        return workshop.carry_out(order, self.folder / order.id, lambda _progress: None)
 
     def ask(self) -> None:
         """Predict what has no label, ask for some of it, and get the answers."""
@@ -127,53 +134,40 @@ class Loop:
         self.answer(asked)
 
     def choose(self, most: int) -> Indices:
-        """By the champion's novelty and error bars, as the service would."""
-        champion = champion_of(self.store, NAME)
-        assert champion is not None
-        frames, data = part_of(self.task.data, self.mask(self.frames)), self.task.data
-        order = np.argsort(np.argsort(self.frames))  # part_of keeps the order of the data
-        said = predict_labels(champion, frames.batch, frames.sites, data.energy).take(order)
-        features = Descriptor(champion.manifest.descriptor).featurise(data.batch, data.sites).values
-        return choose(
-            features[self.frames],
-            said.novelty,
-            uncertainty_of(said.mean, said.std),
-            known=features[self.known],
-            most=most,
-            rules=RequestRules(per_hour=most),
+        """As the service does: where in the frames the requests are."""
+        asker = Asker(self.store, NAME, self.folder / "labels", RequestRules(per_hour=10**6))
+        asker.look(
+            self.task.data.batch,
+            Sites(np.sort(self.frames), np.zeros(len(self.frames), dtype=np.int64)),
+            [str(i) for i in range(len(self.task.data))],
         )
-
-    def mask(self, which: Indices) -> NDArray[np.bool_]:
-        """(n,) which labels of all these are."""
-        found = np.zeros(len(self.task.data), dtype=np.bool_)
-        found[which] = True
-        return found
-
-    def errors(self, bundle: Bundle) -> NDArray[np.float64]:
-        """(n,) percent, of a stored model on the complexes that are held out."""
-        said = predict_labels(bundle, self.test.batch, self.test.sites, self.test.energy)
-        return percentage_error(said.mean, self.test.intensity)
+        asked = [int(request.name) for request in asker.ask(most)]
+        return np.flatnonzero(np.isin(self.frames, asked))
 
     def round(self) -> Round:
         """Train on what is labelled, and measure."""
-        outcome, seconds = self.train()
-        champion = champion_of(self.store, NAME)
-        assert champion is not None
-        errors = self.errors(champion)
-        other = self.errors(self.store.get(outcome.candidate)) if outcome.candidate else None
-        return Round(
-            way=self.way,
-            seed=self.seed,
-            n_labels=len(self.known),
-            ending=outcome.ending,
-            why="; ".join(outcome.why),
-            champion=champion.reference,
-            median=float(np.median(errors)),
-            mean=float(errors.mean()),
-            worst_tenth=float(np.quantile(errors, 0.9)),
-            candidate_median=None if other is None else float(np.median(other)),
-            seconds=round(seconds, 1),
-        )
+        return round_of(self.task, self.store, self.train(), self.way, self.seed)
+
+
+def round_of(task: Task, store: Store, outcome: TrainingOutcome, way: str, seed: int) -> Round:
+    """Measure what a training came to."""
+    champion = champion_of(store, NAME)
+    assert champion is not None
+    errors = task.errors(champion)
+    other = task.errors(store.get(outcome.candidate)) if outcome.candidate else None
+    return Round(
+        way=way,
+        seed=seed,
+        n_labels=outcome.n_labels,
+        ending=outcome.ending,
+        why="; ".join(outcome.why),
+        champion=champion.reference,
+        median=float(np.median(errors)),
+        mean=float(errors.mean()),
+        worst_tenth=float(np.quantile(errors, 0.9)),
+        candidate_median=None if other is None else float(np.median(other)),
+        seconds=outcome.duration_s,
+    )
 
 
 def play(task: Task, seed: int) -> Iterator[Round]:
@@ -195,7 +189,9 @@ def told(done: Round) -> Round:
     return done
 
 
-def played(task: Task, seed: int, kept: Path) -> list[Round]:
+def played(
+    play: Callable[[Task, int], Iterator[Round]], task: Task, seed: int, kept: Path
+) -> list[Round]:
     """The rounds of a seed; those of an earlier run where ``kept`` has them."""
     if kept.exists():
         return [told(Round(**found)) for found in json.loads(kept.read_text())]
@@ -225,7 +221,7 @@ def draw(rounds: list[Round], picture: Path) -> None:
 
     def on(figure) -> None:  # type: ignore[no-untyped-def]
         for axes, (measure, label) in zip(figure.subplots(1, 2), measures.items(), strict=True):
-            for way in WAYS:
+            for way in sorted({r.way for r in rounds}):
                 mine = [r for r in rounds if r.way == way]
                 for seed in sorted({r.seed for r in mine}):
                     one = [(r.n_labels, getattr(r, measure)) for r in mine if r.seed == seed]
@@ -246,7 +242,7 @@ def task_of(words: argparse.Namespace) -> Task:
     found = read_npz(words.data, LabelOptions(theory=words.theory))
     labels = [label for label in found if isinstance(label, Label)]
     data = training_data(labels, file=words.data.name, sha256="")
-    sizes = {key: getattr(words, key) for key in ("start", "batch", "rounds", "epochs")}
+    sizes = {key: getattr(words, key) for key in ("start", "batch", "rounds")}
     return Task(labels=labels, data=data, **sizes)
 
 
@@ -256,8 +252,9 @@ def main() -> None:
     parser.add_argument("--data", type=Path, required=True)
     parser.add_argument("--theory", default="FDMNES")
     parser.add_argument("--out", type=Path, default=Path("loop-out"))
-    for name, value in {"start": 300, "batch": 200, "rounds": 3, "epochs": 16, "seeds": 2}.items():
+    for name, value in {"start": 300, "batch": 200, "rounds": 3, "seeds": 2}.items():
         parser.add_argument(f"--{name}", type=int, default=value)
+    parser.add_argument("--service", action="store_true", help="seed 1 through the service")
     words = parser.parse_args()
     words.out.mkdir(parents=True, exist_ok=True)
     task = task_of(words)
@@ -266,7 +263,12 @@ def main() -> None:
     print(HEADER, flush=True)
     rounds: list[Round] = []
     for seed in range(1, words.seeds + 1):
-        rounds += played(task, seed, words.out / f"seed-{seed}.json")
+        rounds += played(play, task, seed, words.out / f"seed-{seed}.json")
+        draw(rounds, words.out / "loop.svg")
+    if words.service:
+        from loop_service import play_service
+
+        rounds += played(play_service, task, 1, words.out / "service-1.json")
         draw(rounds, words.out / "loop.svg")
     print(f"picture: {words.out / 'loop.svg'}")
 

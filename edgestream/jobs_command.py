@@ -1,9 +1,10 @@
-"""``edgestream jobs``: trainings that wait, run and have ended."""
+"""``edgestream jobs``: trainings and calculations that wait, run and have ended."""
 
 from __future__ import annotations
 
 import os
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
     from stream.jobs import Jobs, JobState
 
 jobs_app = typer.Typer(
-    help="Jobs: trainings that wait, run and have ended.\n\n"
+    help="Jobs: trainings and calculations that wait, run and have ended.\n\n"
     "edgestream jobs list\n\n"
     "edgestream jobs show train-fe-k-5d41402abc4b\n\n"
     "edgestream jobs train fe-k --labels labels/       ask for one by hand\n\n"
-    "edgestream jobs cancel train-fe-k-5d41402abc4b",
+    "edgestream jobs cancel train-fe-k-5d41402abc4b\n\n"
+    "edgestream jobs cancel label-9f86d081884c7d65     a calculation of edgestream labeller",
 )
 
 JobsUrl = Annotated[
@@ -38,12 +40,13 @@ JobId = Annotated[str, typer.Argument(help="Id of a job.")]
 def jobs_list(redis_url: Url = None, jobs_url: JobsUrl = None, as_json: AsJson = False) -> None:
     """All jobs of the last 30 days, the newest first, with how far they are."""
     from edgestream.tables import print_json, print_table
+    from stream.jobs import every_job
 
-    found = open_jobs(redis_url, jobs_url).all()
+    found = every_job(jobs_address(redis_url, jobs_url))
     if as_json:
-        print_json(found)
+        print_json([_told(job) for job in found])
         return
-    columns = ["job", "state", "asked", "progress", "time left", "outcome"]
+    columns = ["job", "kind", "state", "asked", "progress", "time left", "outcome"]
     print_table(columns, [_row(job) for job in found], title=f"{len(found)} jobs")
 
 
@@ -51,15 +54,19 @@ def jobs_list(redis_url: Url = None, jobs_url: JobsUrl = None, as_json: AsJson =
 def jobs_show(
     job: JobId, redis_url: Url = None, jobs_url: JobsUrl = None, as_json: AsJson = False
 ) -> None:
-    """One job: what was asked, how far it is (epoch, loss, time left), what came of it."""
+    """One job: what was asked, how far it is (epoch, loss, time left), what came of it.
+
+    Of a calculation: the attempt, its folder, and for how many seconds it has been at it.
+    """
     from edgestream.dlq_command import print_facts
     from edgestream.tables import print_json
 
     found = open_jobs(redis_url, jobs_url).find(job)
     if as_json:
-        print_json(found)
+        print_json(_told(found))
         return
-    facts = {"id": found.id, "state": found.state, "asked": _ago(found.t_asked)}
+    facts: dict[str, Any] = {"id": found.id, "kind": _kind(found), "state": found.state}
+    facts |= {"attempt": found.attempt, "asked": _ago(found.t_asked)}
     facts |= {**found.arguments, **found.progress, **(found.result or {})}
     print_facts({**facts, "error": found.error} if found.error else facts)
 
@@ -68,7 +75,7 @@ def jobs_show(
 def jobs_cancel(
     job: JobId, redis_url: Url = None, jobs_url: JobsUrl = None, as_json: AsJson = False
 ) -> None:
-    """Cancel a job that waits or runs; what it fitted so far stays in its folder."""
+    """Cancel a job that waits or runs; what it has done so far stays in its folder."""
     from edgestream.tables import print_json
 
     was = open_jobs(redis_url, jobs_url).cancel(job)
@@ -134,23 +141,40 @@ def open_jobs(redis_url: str | None, jobs_url: str | None) -> Jobs:
 
 
 def _row(job: JobState) -> list[str]:
-    done, left = job.progress, job.progress.get("left_s")
-    epochs = f"{done['stage']} {done['epochs']}/{done['of_epochs']}" if "epochs" in done else ""
-    loss = f" loss {done['loss']:.4g}" if done.get("loss") is not None else ""
+    left = job.progress.get("left_s")
     is_on = job.state == "running"
     return [
         job.id,
+        _kind(job),
         job.state,
         _ago(job.t_asked),
-        f"{epochs}{loss}" if is_on else "",
+        _progress(job) if is_on else "",
         f"{left:.0f} s" if left is not None and is_on else "",
         _outcome(job.result) or job.error,
     ]
 
 
+def _told(job: JobState) -> dict[str, Any]:
+    return {**asdict(job), "kind": _kind(job), "attempt": job.attempt}
+
+
+def _kind(job: JobState) -> str:
+    return {"train": "training", "label": "calculation"}.get(job.task, job.task)
+
+
+def _progress(job: JobState) -> str:
+    done, again = job.progress, f"attempt {job.attempt}" if job.attempt > 1 else ""
+    epochs = f"{done['stage']} {done['epochs']}/{done['of_epochs']}" if "epochs" in done else ""
+    loss = f"loss {done['loss']:.4g}" if done.get("loss") is not None else ""
+    seconds = f"for {done['seconds']} s" if "seconds" in done else ""
+    return " ".join(words for words in (again, epochs, loss, seconds) if words)
+
+
 def _outcome(result: Any) -> str:
     if not isinstance(result, dict):
         return ""
+    if "label" in result:
+        return f"label {result['label'][:12]}"
     why = (result.get("why") or [""])[0]
     return f"{result.get('candidate', '')} {result.get('ending', '')}: {why}".strip()
 

@@ -1,23 +1,23 @@
-"""Requests for labels of the frames of a trajectory."""
+"""Requests for labels of the frames of a file: a trajectory, or a result file."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 from edgestream.models import open_store
+from edgestream.run_sites import RunSites
 from stream.sources.trajectory import open_trajectory
-from trainer.asking import ask
-from trainer.label_archive import LabelArchive
-from trainer.label_request import LabelRequest, RequestFolder
-from trainer.learnable import champion_of, take_snapshot
+from trainer.asking import Asker
+from trainer.label_request import LabelRequest
 from trainer.requests import RequestRules
 from xas.edges import atomic_number
-from xas.errors import UnknownModel
-from xas.structure import StructureBatch, sites_of_element
+from xas.structure import sites_of_element
+
+RESULTS = ".h5"
 
 
-def ask_of_trajectory(
-    trajectory: Path,
+def ask_of_file(
+    path: Path,
     name: str,
     archive: Path,
     rules: RequestRules,
@@ -27,22 +27,29 @@ def ask_of_trajectory(
 ) -> list[LabelRequest]:
     """Ask for labels of the frames that the champion of a name knows least, best first.
 
-    Every atom of the model's element is a site. UnknownModel, BadTrajectory, BadLabels.
+    Of a trajectory every atom of the model's element is a site. Memory does not grow with the file.
+    UnknownModel, BadTrajectory, BadResultFile, BadLabels.
     """
-    store = open_store(models)
-    champion = champion_of(store, name)
-    if champion is None:
-        raise UnknownModel(f"{name} has no champion: edgestream models list")
-    labels = LabelArchive(archive)
-    known = labels.read(take_snapshot(labels, store, name, theory).id)
-    with open_trajectory(trajectory) as source:
-        frames = StructureBatch.concatenate([chunk.structures for chunk in source])
-    return ask(
-        frames,
-        sites_of_element(frames, atomic_number(champion.manifest.element)),
-        [f"{trajectory.name} frame {i}" for i in range(len(frames))],
-        champion=champion,
-        labels=known,
-        requests=RequestFolder(archive),
-        rules=rules,
-    )
+    asker = Asker(open_store(models), name, archive, rules, theory=theory)
+    if path.suffix == RESULTS:
+        _see_results(RunSites(path, name, rules), asker)
+    else:
+        _see_trajectory(path, asker)
+    return asker.ask()
+
+
+def _see_results(sites: RunSites, asker: Asker) -> None:
+    while not sites.at_end:
+        if (found := sites.read()) is not None:
+            asker.look(found.structures, found.sites, found.names, found.mass)
+    sites.close()
+
+
+def _see_trajectory(path: Path, asker: Asker) -> None:
+    first, element = 0, atomic_number(asker.element)
+    with open_trajectory(path) as source:
+        for chunk in source:
+            frames = chunk.structures
+            names = [f"{path.name} frame {first + i}" for i in range(len(frames))]
+            asker.look(frames, sites_of_element(frames, element), names)
+            first += len(frames)

@@ -11,7 +11,7 @@ import msgspec
 from edgestream.attendance import stop_signal
 from edgestream.training_process import URL, JobsProcess
 from stream.codec import encode
-from stream.jobs import Jobs, UnknownJob
+from stream.jobs import CALCULATIONS, Jobs, UnknownJob
 from stream.label_stream import push_patiently
 from stream.labels import Label
 from stream.redis_label_stream import RedisLabelStream
@@ -19,7 +19,7 @@ from stream.service import run_until_stopped, say
 from trainer.label_request import RequestFolder
 from trainer.labelling_task import LABELLING, LabellingTask, TheorySettings
 
-QUEUE = "labelling"  # its own: a calculation of hours holds up no training
+LOOK_S = 5.0
 MORE_S = 300  # beyond the command's time, for the server
 
 
@@ -39,27 +39,29 @@ def ask_jobs(requests: RequestFolder, jobs: Jobs, timeout_s: float) -> list[str]
 
 
 def run_labeller(
-    url: str, jobs_url: str, archive: Path, theory: TheorySettings, look_s: float = 5.0
+    url: str, jobs_url: str, archive: Path, theory: TheorySettings, at_once: int = 1
 ) -> None:
-    """The service until stopped: requests become jobs, done one after the other."""
+    """The service until stopped: requests become jobs, ``at_once`` done at a time."""
     stop = stop_signal(follow_parent=False)
-    jobs = Jobs(jobs_url, name=QUEUE)
+    jobs = Jobs(jobs_url, name=CALCULATIONS)
     requests = RequestFolder(archive)
     words = ["labelling", "--out", str(archive), "--theory", msgspec.json.encode(theory).decode()]
-    process = JobsProcess(jobs_url, words, EDGESTREAM_URL=url)
+    processes = [JobsProcess(jobs_url, words, EDGESTREAM_URL=url) for _ in range(at_once)]
     say(f"labeller: {len(requests.waiting())} requests wait in {requests.folder}")
 
     def step() -> None:
-        process.keep()
+        for process in processes:
+            process.keep()
         jobs.recover()
         for job in ask_jobs(requests, jobs, theory.timeout_s):
             say(f"{job}: asked for")
-        stop.wait(look_s)
+        stop.wait(LOOK_S)
 
     try:
         run_until_stopped(step, stop, name="labeller")
     finally:
-        process.close()
+        for process in processes:
+            process.close()
         jobs.close()
 
 
@@ -87,4 +89,4 @@ def do_labelling(archive: Path, theory: TheorySettings) -> None:
         os._exit(143)  # the job counts as abandoned, and is done again
 
     threading.Thread(target=end_at_once, daemon=True, name="parent").start()
-    Jobs(os.environ[URL], {LABELLING: task}, name=QUEUE).work()
+    Jobs(os.environ[URL], {LABELLING: task}, name=CALCULATIONS).work()

@@ -1,6 +1,6 @@
 """Jobs by RQ: coarse work, minutes long, on a server of its own, named by words that we know.
 
-One queue, JSON alone, an allow-list (``stream.allowed_job``), and SimpleWorker, which does a job in
+JSON alone, an allow-list (``stream.allowed_job``), and SimpleWorker, which does a job in
 the worker's own process: RQ's SpawnWorker shows the server's password in a command line and forgets
 the class of jobs. Whoever can write to the jobs' server can have the tasks of the allow-list done
 with any JSON arguments, and nothing else.
@@ -30,6 +30,7 @@ from rq.serializers import JSONSerializer
 from stream.allowed_job import CANCELLED, REFUSED, AllowedJob, Task
 from xas.errors import Reject
 
+TRAININGS, CALCULATIONS = "jobs", "labelling"  # hours of the one hold up no minutes of the other
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 ALIVE_S = 60  # without a word from its task, a job counts as abandoned, and is done again
 KEEP_S = 30 * 86_400
@@ -71,6 +72,11 @@ class JobState:
     t_begun: float | None = None
     t_ended: float | None = None
 
+    @property
+    def attempt(self) -> int:
+        """Which of ATTEMPTS it is at, from 1; of a job that has ended, how many it took."""
+        return max(1, ATTEMPTS - self.attempts_left)
+
 
 class _Worker(SimpleWorker):
     """Tells of its job for ALIVE_S at a time, instead of for as long as the job may take."""
@@ -89,7 +95,7 @@ def _jobs_of(allowed: Mapping[str, Task]) -> type[AllowedJob]:
 class Jobs:
     """One queue of jobs at ``url``; ``tasks``: what this process can do, by the word for it."""
 
-    def __init__(self, url: str, tasks: Mapping[str, Task] | None = None, *, name: str = "jobs"):
+    def __init__(self, url: str, tasks: Mapping[str, Task] | None = None, *, name: str = TRAININGS):
         self._connection = Redis.from_url(url, protocol=2)
         self._job_class = _jobs_of(tasks or {})
         self._queue = Queue(
@@ -133,10 +139,10 @@ class Jobs:
         UnknownJob; a job that has ended stays as it is.
         """
         state = self.find(job_id).state
+        if state in ("waiting", "running"):  # one that waits may begin in this moment
+            self._connection.set(CANCELLED + job_id, 1, ex=KEEP_S)
         if state == "waiting":
             self._fetch(job_id).cancel()
-        elif state == "running":
-            self._connection.set(CANCELLED + job_id, 1, ex=KEEP_S)
         return state
 
     # -- looking ----------------------------------------------------------------------------------
@@ -212,6 +218,18 @@ class Jobs:
     def close(self) -> None:
         """Let go of the server."""
         self._connection.close()
+
+
+def every_job(url: str) -> list[JobState]:
+    """The jobs of all queues at ``url``, the newest first."""
+    found = []
+    for name in (TRAININGS, CALCULATIONS):
+        jobs = Jobs(url, name=name)
+        try:
+            found += jobs.all()
+        finally:
+            jobs.close()
+    return sorted(found, key=lambda state: state.t_asked or 0.0, reverse=True)
 
 
 def _seconds(moment: datetime | None) -> float | None:

@@ -141,8 +141,9 @@ class LabelArchive:
             raise BadLabels(f"{self.folder}: has {len(self)} labels, {numbers[-1]} is none")
         if not numbers:
             return []
-        found = self._look(lambda path: archive_segment.read_labels_of(path), 0)
-        return [found[number] for number in numbers]
+        first = min(numbers)
+        found = self._look(lambda path: archive_segment.read_labels_of(path), first)
+        return [found[number - first] for number in numbers]
 
     def conflicts(self) -> list[list[int]]:
         """Numbers of labels of one structure, element, edge and theory with different spectra."""

@@ -7,6 +7,7 @@ FOLDER/ID/answer.json    what came of it: the hash of the label that was pushed
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -108,8 +109,12 @@ class RequestFolder:
 
     def all(self) -> list[LabelRequest]:
         """Every request, in the order in which they were asked, of one moment the best first."""
-        found = [self.read(path.parent.name) for path in self.folder.glob(f"*/{REQUEST}")]
-        return sorted(found, key=lambda r: (r.t_asked, r.rank, r.id))
+        return self.others(frozenset())
+
+    def others(self, seen: Collection[str]) -> list[LabelRequest]:
+        """Those whose ids are none of these, in that order."""
+        names = {path.parent.name for path in self.folder.glob(f"*/{REQUEST}")} - set(seen)
+        return sorted(map(self.read, names), key=lambda r: (r.t_asked, r.rank, r.id))
 
     def waiting(self) -> list[LabelRequest]:
         """Those without an answer."""

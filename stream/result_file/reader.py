@@ -105,6 +105,11 @@ class RunFile:
         return self._whole.atoms
 
     @property
+    def n_sites(self) -> int:
+        """Absorbers in all frames."""
+        return self._whole.sites
+
+    @property
     def finished(self) -> bool:
         """Whether the file is self-contained: the run ended, or was interrupted."""
         return self._contents.kind == "finished"
