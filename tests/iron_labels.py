@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from stream.labels import Label, label_of
+from trainer.archive_writer import ArchiveWriter
 from xas.structure import StructureBatch
 
 ENERGY = np.linspace(7100.0, 7160.0, 61)
@@ -35,3 +38,13 @@ def iron_label(length: float = 2.0, **about: Any) -> Label:
 def iron_labels(n: int) -> list[Label]:
     """Different ones."""
     return [iron_label(1.8 + 0.5 * i / n) for i in range(n)]
+
+
+def iron_archive(folder: Path, lengths: Sequence[float], energy: np.ndarray[Any, Any]) -> None:
+    """Add octahedra to an archive, their spectra on these energies, eV."""
+    made = [
+        iron_label(x, energy=energy, intensity=np.interp(energy, ENERGY, spectrum(x)))
+        for x in lengths
+    ]
+    with ArchiveWriter(folder) as writer:
+        writer.append(made, [0.0] * len(made))
