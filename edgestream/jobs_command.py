@@ -66,7 +66,8 @@ def jobs_show(
         print_json(_told(found))
         return
     facts: dict[str, Any] = {"id": found.id, "kind": _kind(found), "state": found.state}
-    facts |= {"attempt": found.attempt, "asked": _ago(found.t_asked)}
+    facts |= {"asked": _ago(found.t_asked)}
+    facts |= {"attempt": found.attempt} if found.attempt else {}
     facts |= {**found.arguments, **found.progress, **(found.result or {})}
     print_facts({**facts, "error": found.error} if found.error else facts)
 
@@ -163,7 +164,7 @@ def _kind(job: JobState) -> str:
 
 
 def _progress(job: JobState) -> str:
-    done, again = job.progress, f"attempt {job.attempt}" if job.attempt > 1 else ""
+    done, again = job.progress, f"attempt {job.attempt}" if (job.attempt or 1) > 1 else ""
     epochs = f"{done['stage']} {done['epochs']}/{done['of_epochs']}" if "epochs" in done else ""
     loss = f"loss {done['loss']:.4g}" if done.get("loss") is not None else ""
     seconds = f"for {done['seconds']} s" if "seconds" in done else ""

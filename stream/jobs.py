@@ -73,9 +73,10 @@ class JobState:
     t_ended: float | None = None
 
     @property
-    def attempt(self) -> int:
-        """Which of ATTEMPTS it is at, from 1; of a job that has ended, how many it took."""
-        return max(1, ATTEMPTS - self.attempts_left)
+    def attempt(self) -> int | None:
+        """Which of ATTEMPTS it is at, or waits for, from 1; None where it has ended."""
+        is_open = self.state in ("waiting", "running")
+        return ATTEMPTS - self.attempts_left if is_open else None
 
 
 class _Worker(SimpleWorker):

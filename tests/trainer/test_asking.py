@@ -74,9 +74,7 @@ def test_what_others_asked_for_or_labelled_meanwhile_is_not_asked_for(
     assert other.asker.ask() == []
 
 
-def test_a_new_champion_judges_again_what_the_old_one_found(
-    archive: Path, tmp_path: Path
-) -> None:
+def test_a_new_champion_judges_again_what_the_old_one_found(archive: Path, tmp_path: Path) -> None:
     models = Store([tmp_path / "models"])
     asker = Asker(models, MODEL, archive, RequestRules(novelty=0.05))
     asker.look(octahedron(2.9), Sites(np.zeros(1, int), np.zeros(1, int)), ["far"], 3.0)
