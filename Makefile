@@ -3,7 +3,7 @@
 # make check   what CI runs: format, lint, types, import contracts, tests
 # make audit   known vulnerabilities of what is installed here; by hand, needs PyPI
 # make campaign  a million frames under a thousand faults, hours; FRAMES=, FAULTS=, SEED=, RESUME=1
-# make loop    labels that the system asks for against labels at random, on real data; SEEDS=, DATA=
+# make loop    labels that the system asks for against labels at random, on real data, and through the service; SEEDS=, DATA=
 # make containers  build the image, run the compose file, kill a worker in it; Docker, or BUILD= for podman
 # make cluster  the batch script on the Slurm of this machine
 # make fuzz    guided fuzzing of everything that takes bytes of strangers; TARGET=, RUNS= for each, SEED=
@@ -43,7 +43,7 @@ fuzz: .venv/.developer
 	  --runs $(or $(RUNS),60000) $(if $(TARGET),--target $(TARGET)) $(if $(SEED),--seed $(SEED))
 
 loop: .venv/.developer
-	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/loop.py --seeds $(or $(SEEDS),3) \
+	OMP_NUM_THREADS=1 $(BIN)/python benchmarks/loop.py --seeds $(or $(SEEDS),2) --service \
 	  --data $(or $(DATA),$${EDGESTREAM_DATA:-../shared/data}/fe_k_xanesnet.npz)
 
 lint: .venv/.developer

@@ -39,7 +39,9 @@ class RunFollower:
     def look(self, asker: Asker) -> bool:
         """Let the asker see the next block of each run; whether there was any."""
         states = self._broker.runs()
-        self._done &= {state.run for state in states}
+        for gone in (self._done | self._reading.keys()) - {state.run for state in states}:
+            self._leave(gone)
+            self._done.discard(gone)
         read = [self._read(state, asker) for state in states if state.run not in self._done]
         return any(read)
 

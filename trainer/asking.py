@@ -18,7 +18,7 @@ from trainer.learnable import take_snapshot
 from trainer.pool import Candidate, Pool
 from trainer.requests import Ground, RequestRules, allowance, choose, uncertainty_of, worth_of
 from xas.descriptor import Descriptor
-from xas.errors import BadLabels
+from xas.errors import BadLabels, Reject
 from xas.structure import Sites, StructureBatch
 
 BLOCK = 1024  # sites that are predicted at once
@@ -72,6 +72,9 @@ class Asker:
             self._settle(self.pool.kept)
 
     def _crown(self, champion: Bundle) -> None:
+        output = champion.manifest.output
+        if output.errors == output.novelty == "none":
+            raise Reject(f"{champion.reference} states neither error bars nor novelty: it cannot ask")
         self._champion, self._session = champion, Session(champion)
         self._descriptor = Descriptor(champion.manifest.descriptor)
         self._known = Known(self._archive, self._kind, self._requests, self._descriptor)

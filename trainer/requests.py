@@ -78,8 +78,8 @@ def uncertainty_of(mean: NDArray[np.floating], std: NDArray[np.floating]) -> Arr
 
 
 def worth_of(novelty: Array, uncertainty: Array, rules: RequestRules) -> Array:
-    """(n,) by how much novelty or uncertainty, both (n,), passes its rule; 0 where not finite."""
-    worth = np.maximum(novelty / rules.novelty, uncertainty / rules.uncertainty)
+    """(n,) how far novelty or uncertainty, both (n,), go by their rules; from 1 on it is wanted."""
+    worth = np.fmax(novelty / rules.novelty, uncertainty / rules.uncertainty)  # a model's NaN: none
     return np.where(np.isfinite(worth), worth, 0.0)
 
 
