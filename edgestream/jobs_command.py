@@ -37,12 +37,19 @@ JobId = Annotated[str, typer.Argument(help="Id of a job.")]
 
 
 @jobs_app.command("list")
-def jobs_list(redis_url: Url = None, jobs_url: JobsUrl = None, as_json: AsJson = False) -> None:
-    """All jobs of the last 30 days, the newest first, with how far they are."""
+def jobs_list(
+    most: Annotated[
+        int, typer.Option(min=1, help="Of those that are done, failed or cancelled, so many each.")
+    ] = 100,
+    redis_url: Url = None,
+    jobs_url: JobsUrl = None,
+    as_json: AsJson = False,
+) -> None:
+    """Jobs of the last 30 days, the newest first, with how far they are."""
     from edgestream.tables import print_json, print_table
     from stream.jobs import every_job
 
-    found = every_job(jobs_address(redis_url, jobs_url))
+    found = every_job(jobs_address(redis_url, jobs_url), most)
     if as_json:
         print_json([_told(job) for job in found])
         return

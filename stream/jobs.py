@@ -148,17 +148,21 @@ class Jobs:
 
     # -- looking ----------------------------------------------------------------------------------
 
-    def all(self) -> list[JobState]:
-        """Every job of which the server still knows, the newest first."""
+    def all(self, most: int | None = None) -> list[JobState]:
+        """Every job of which the server still knows, the newest first.
+
+        ``most``: of those that are done, failed or cancelled only so many each, the last to end.
+        """
         ids = list(self._queue.get_job_ids())
         for registry in _REGISTRIES:
             found = registry(queue=self._queue, job_class=self._job_class)
-            ids += found.get_job_ids(cleanup=False)
+            last = -1 if most is None or registry is StartedJobRegistry else most - 1
+            ids += found.get_job_ids(0, last, desc=True, cleanup=False)
         states = []
         for job_id in dict.fromkeys(ids):
             with contextlib.suppress(UnknownJob):
                 states.append(self.find(job_id))
-        return sorted(states, key=lambda state: state.t_asked or 0.0, reverse=True)
+        return _newest(states)
 
     def find(self, job_id: str) -> JobState:
         """One job. UnknownJob."""
@@ -221,16 +225,20 @@ class Jobs:
         self._connection.close()
 
 
-def every_job(url: str) -> list[JobState]:
-    """The jobs of all queues at ``url``, the newest first."""
+def every_job(url: str, most: int | None = None) -> list[JobState]:
+    """The jobs of all queues at ``url``, as ``Jobs.all`` has those of one."""
     found = []
     for name in (TRAININGS, CALCULATIONS):
         jobs = Jobs(url, name=name)
         try:
-            found += jobs.all()
+            found += jobs.all(most)
         finally:
             jobs.close()
-    return sorted(found, key=lambda state: state.t_asked or 0.0, reverse=True)
+    return _newest(found)
+
+
+def _newest(states: list[JobState]) -> list[JobState]:
+    return sorted(states, key=lambda state: state.t_asked or 0.0, reverse=True)
 
 
 def _seconds(moment: datetime | None) -> float | None:

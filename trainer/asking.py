@@ -74,7 +74,9 @@ class Asker:
     def _crown(self, champion: Bundle) -> None:
         output = champion.manifest.output
         if output.errors == output.novelty == "none":
-            raise Reject(f"{champion.reference} states neither error bars nor novelty: it cannot ask")
+            raise Reject(
+                f"{champion.reference} states neither error bars nor novelty: it cannot ask"
+            )
         self._champion, self._session = champion, Session(champion)
         self._descriptor = Descriptor(champion.manifest.descriptor)
         self._known = Known(self._archive, self._kind, self._requests, self._descriptor)

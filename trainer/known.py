@@ -40,16 +40,17 @@ class Known:
         return any([self._new_labels(), self._new_requests()])
 
     def _new_labels(self) -> bool:
-        first, self._n_archived = self._n_archived, len(self._archive)
-        if first == self._n_archived:
+        end = len(self._archive)
+        if end == self._n_archived:
             return False
         kind = (self._kind.element, self._kind.edge, self._kind.theory)
         found = [
             label.structure()
-            for label in self._archive.labels([(first, self._n_archived)])
+            for label in self._archive.labels([(self._n_archived, end)])
             if (label.element, label.edge, label.theory) == kind
         ]
         self.labels = np.vstack([self.labels, self._features(found)])
+        self._n_archived = end
         return bool(found)
 
     def _new_requests(self) -> bool:

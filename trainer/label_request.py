@@ -118,7 +118,7 @@ class RequestFolder:
 
     def waiting(self) -> list[LabelRequest]:
         """Those without an answer."""
-        return [r for r in self.all() if not (self.folder / r.id / ANSWER).exists()]
+        return self.others({path.parent.name for path in self.folder.glob(f"*/{ANSWER}")})
 
     def read(self, request_id: str) -> LabelRequest:
         """One request; BadLabels where there is none that can be read."""
