@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -12,8 +13,9 @@ from commands import call, complaint, ended, started, until
 from iron_labels import iron_archive, octahedron
 
 import edgestream
+from edgestream import run_sites
 from edgestream.local import LocalService, ServiceOptions
-from edgestream.run_sites import RunSites
+from edgestream.run_sites import RunSites, WantedSites
 from model_store.store import Store
 from trainer.label_request import RequestFolder
 from trainer.requests import RequestRules
@@ -33,6 +35,13 @@ def archive(tmp_path: Path) -> Path:
 
 def frames(*lengths: float) -> StructureBatch:
     return StructureBatch.concatenate([octahedron(x) for x in lengths])
+
+
+def read_to_end(sites: RunSites) -> Iterator[WantedSites]:
+    while not sites.at_end:
+        block = sites.read()
+        assert block is not None
+        yield block
 
 
 @pytest.mark.processes
@@ -58,7 +67,7 @@ def test_frames_become_requests_while_they_stream(archive: Path, tmp_path: Path)
 
 @pytest.mark.processes
 def test_a_result_file_is_asked_about_afterwards_and_only_where_it_can_be(
-    archive: Path, tmp_path: Path
+    archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with edgestream.connect(out=tmp_path, workers=1) as es:
         with es.run("kept", MODEL) as run:
@@ -74,6 +83,11 @@ def test_a_result_file_is_asked_about_afterwards_and_only_where_it_can_be(
         RunSites(tmp_path / "bare.h5", MODEL, RequestRules())
     other = RunSites(tmp_path / "kept.h5", "another", RequestRules(novelty=0.05))
     assert (other.read(), other.at_end) == (None, True)
+    monkeypatch.setattr(run_sites, "BLOCK", 8)
+    monkeypatch.setattr(run_sites, "LOOKED_AT", 3)
+    blocks = list(read_to_end(RunSites(tmp_path / "kept.h5", MODEL, RequestRules(novelty=1e-9))))
+    assert [len(block.sites.atom) for block in blocks] == [3, 3, 3, 3, 3, 2]
+    assert sum(block.mass * len(block.sites.atom) for block in blocks) == pytest.approx(42)
 
 
 def test_asking_wants_a_file_or_to_follow(archive: Path) -> None:
