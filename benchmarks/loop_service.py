@@ -31,7 +31,7 @@ from trainer.orders import TrainingOutcome
 
 RADIUS = 6.0
 LOOK_S = 0.5
-PER_HOUR = 3600
+PER_HOUR = 2400
 FIRST_FILE = "first.npz"
 THEORY = Path(__file__).with_name("stored_theory.sh")
 

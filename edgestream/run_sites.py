@@ -15,7 +15,8 @@ from xas.structure import Sites, StructureBatch
 
 BLOCK = 2048  # sites
 MOST_ATOMS = 250_000  # of a block, however large its frames
-LOOKED_AT = 256  # of a block, however many are wanted: the others are much like them
+BEHIND = 16 * BLOCK  # from which on only some of the wanted sites are looked at
+LOOKED_AT = 256  # of a block then
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -32,7 +33,8 @@ class RunSites:
     """A result file, growing or finished, from its beginning, a block at a time.
 
     Only reads, and takes no lock: its writer never waits. Of a block the novelty and error bars
-    are read, and the structures only where they say that a label is worth it.
+    are read, and the structures only where they say that a label is worth it. Who is far behind
+    looks at a part of these, evenly, and catches up.
     """
 
     def __init__(self, path: Path, model: str, rules: RequestRules) -> None:
@@ -62,7 +64,8 @@ class RunSites:
         wanted = self._wanted(rows, frame)
         if not len(wanted):
             return None
-        some = wanted[np.linspace(0, len(wanted) - 1, min(len(wanted), LOOKED_AT)).astype(int)]
+        most = LOOKED_AT if n - self._at > BEHIND else BLOCK
+        some = wanted[np.linspace(0, len(wanted) - 1, min(len(wanted), most)).astype(int)]
         atom = self._file.column("sites/atom_index", n)[rows][some].astype(np.int64)
         first, last = int(frame[some[0]]), int(frame[some[-1]])
         return WantedSites(
