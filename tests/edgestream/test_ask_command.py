@@ -7,6 +7,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 from commands import call, complaint, ended, started, until
@@ -24,6 +25,12 @@ from xas.structure import StructureBatch
 
 MODEL = "fe-k-fast"
 LENGTHS = np.linspace(1.8, 2.3, 20)
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With machines that have much to do."""
+    monkeypatch.setattr(commands, "PATIENCE_S", 240.0)
 
 
 @pytest.fixture

@@ -7,6 +7,7 @@ import signal
 import sys
 from pathlib import Path
 
+import commands
 import numpy as np
 import pytest
 import theory_code
@@ -19,6 +20,12 @@ from stream.redis_label_stream import RedisLabelStream
 from trainer.label_request import RequestFolder, request_of
 
 LENGTHS = [1.9, 2.0, 2.1]
+
+
+@pytest.fixture(autouse=True)
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With machines that have much to do."""
+    monkeypatch.setattr(commands, "PATIENCE_S", 240.0)
 
 
 @pytest.mark.processes
