@@ -1,8 +1,9 @@
 """The process that reads a file with chemfiles, whose damage may end it, or make it ask for memory.
 
-``python -m stream.sources.chemfiles_child PATH``. On standard input come numbers of frames, 8 bytes
-each; for each of them, and first for the file, a line of JSON goes to standard output, and after it
-the arrays that it announces.
+``python -m stream.sources.chemfiles_child PATH CPU_S``. On standard input come numbers of frames, 8
+bytes each; for each of them, and first for the file, a line of JSON goes to standard output, and
+after it the arrays that it announces. An answer that takes more than CPU_S seconds of processor
+time ends the process by SIGPROF, also inside the library.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import contextlib
 import ctypes
 import json
 import resource
+import signal
 import struct
 import sys
 import warnings
@@ -81,8 +83,9 @@ def numbers_from_masses(masses: NDArray[np.float64]) -> NDArray[np.uint8]:
     return np.where(near, nearest, 0).astype(np.uint8)
 
 
-def serve(path: str, asked: BinaryIO, out: BinaryIO) -> None:
+def serve(path: str, cpu_s: float, asked: BinaryIO, out: BinaryIO) -> None:
     """Answer until nobody asks any more."""
+    signal.setitimer(signal.ITIMER_PROF, cpu_s)  # waiting for a question takes none of it
     try:
         trajectory = Trajectory(path)
     except BaseException as error:  # noqa: BLE001 - ChemfilesError is none of Exception
@@ -90,6 +93,7 @@ def serve(path: str, asked: BinaryIO, out: BinaryIO) -> None:
         return
     _answer(out, {"n_frames": trajectory.n_frames}, [])
     while word := asked.read(8):
+        signal.setitimer(signal.ITIMER_PROF, cpu_s)
         try:
             said, arrays = trajectory.read(struct.unpack("<Q", word)[0])
         except BaseException as error:  # noqa: BLE001 - as above
@@ -106,13 +110,15 @@ def _answer(out: BinaryIO, said: dict[str, Any], arrays: list[bytes]) -> None:
 
 def main() -> None:
     """See the module."""
+    import chemfiles  # noqa: F401 - now, or loading it would count as reading
+
     hard = resource.getrlimit(resource.RLIMIT_AS)[1]
     limit = MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(MEMORY_BYTES, hard)
     resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warnings.simplefilter("ignore")
     with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
-        serve(sys.argv[1], sys.stdin.buffer, sys.stdout.buffer)
+        serve(sys.argv[1], float(sys.argv[2]), sys.stdin.buffer, sys.stdout.buffer)
 
 
 if __name__ == "__main__":

@@ -30,6 +30,10 @@ from stream.sources.gromacs import GromacsFile
 from stream.sources.lines import Malformed
 from xas.errors import BadTrajectory
 
+CPU_S, BYTES_A_CPU_S = 20.0, 2e5
+"""Processor time for opening a file or reading a frame, with more for a larger file; what takes
+longer is taken for a hang."""
+
 
 def open_frames(path: Path, name: str, resources: ExitStack) -> FrameFile:
     """Open a DCD, XTC, TRR, Amber NetCDF or PSF file; `resources` close what it needs."""
@@ -91,12 +95,8 @@ class _Chemfiles:
     """A trajectory that chemfiles has open, in a child: a damaged file may end it, and not us."""
 
     def __init__(self, path: Path, name: str, resources: ExitStack) -> None:
-        self._child = subprocess.Popen(
-            [sys.executable, "-m", "stream.sources.chemfiles_child", str(path.resolve())],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-        )
+        self._cpu_s = CPU_S + path.stat().st_size / BYTES_A_CPU_S
+        self._child = start_child(path.resolve(), self._cpu_s)
         resources.callback(self._close)
         self._numbers = np.zeros(0, dtype=np.uint8)
         try:
@@ -142,7 +142,7 @@ class _Chemfiles:
         assert self._child.stdout is not None
         line = self._child.stdout.readline()
         if not line.endswith(b"\n"):
-            raise OSError(f"chemfiles {_end_of(self._child.wait())}: the file is damaged")
+            raise OSError(f"chemfiles {self._end()}: the file is damaged")
         said: dict[str, Any] = json.loads(line)
         if "error" in said:
             raise OSError(said["error"])
@@ -152,12 +152,24 @@ class _Chemfiles:
         assert self._child.stdout is not None
         data = self._child.stdout.read(n_bytes)
         if len(data) < n_bytes:
-            raise OSError(f"chemfiles {_end_of(self._child.wait())}: the file is damaged")
+            raise OSError(f"chemfiles {self._end()}: the file is damaged")
         return data
 
+    def _end(self) -> str:
+        code = self._child.wait()
+        if code == -signal.SIGPROF:
+            return f"took more than {self._cpu_s:.3g} s of processor time"
+        return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
 
-def _end_of(code: int) -> str:
-    return f"was ended by {signal.Signals(-code).name}" if code < 0 else f"ended with {code}"
+
+def start_child(path: Path, cpu_s: float) -> subprocess.Popen[bytes]:
+    """The process that reads a file with chemfiles; see ``chemfiles_child``."""
+    return subprocess.Popen(
+        [sys.executable, "-m", "stream.sources.chemfiles_child", str(path), str(cpu_s)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+    )
 
 
 def elements_of_text(text: bytes, kind: str) -> NDArray[np.uint8]:

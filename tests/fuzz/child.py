@@ -11,6 +11,7 @@ import argparse
 import contextlib
 import faulthandler
 import hashlib
+import os
 import resource
 import signal
 import sys
@@ -20,14 +21,20 @@ from pathlib import Path
 from random import Random
 
 from journal import Journal
+from target import MAX_INPUT
 
-PACKAGES = ("stream", "model_store", "workers", "xas")
+PACKAGES = ("stream", "model_store", "workers", "trainer", "xas")
+OURS = 97  # the fuzzer itself failed
+SMALL_INPUT = 1 << 14
+"""Of bytes, that atheris may make of shorter seeds: thousands of large ones would fill memory."""
 
 
 class Slice:
     """Inputs one by one, each with its limits."""
 
-    def __init__(self, name: str, folder: Path, journal: Journal, escapes: Path) -> None:
+    def __init__(
+        self, name: str, folder: Path, journal: Journal, escapes: Path, *, guided: bool = False
+    ) -> None:
         from target import CPU_S
         from targets import TARGETS
 
@@ -36,6 +43,7 @@ class Slice:
         self._cpu_s = CPU_S
         for seed in self.target.seeds:
             self.target.look(seed)  # seeds are accepted; what is loaded once is loaded now
+        self._guided = guided
         self._peak = _peak_bytes()
 
     def feed(self, data: bytes) -> None:
@@ -43,6 +51,8 @@ class Slice:
         from xas.errors import EdgestreamError
 
         self.journal.take(data)
+        if self._guided:  # atheris holds more and more itself: each input for itself
+            self._peak = _peak_from_now()
         signal.setitimer(signal.ITIMER_PROF, self._cpu_s)  # its signal ends the process
         try:
             self.target.look(data)
@@ -52,9 +62,11 @@ class Slice:
             self._escaped(data, traceback.format_exc())
         finally:
             signal.setitimer(signal.ITIMER_PROF, 0)
+            self.journal.note()
         if (peak := _peak_bytes()) > self._peak + self.target.memory_bytes:
             self._escaped(data, f"held {(peak - self._peak) >> 20} MiB more than before\n")
             self._peak = peak
+            self.journal.note()
 
     def feed_whole(self, data: bytes) -> None:
         """An input that ended a process, to what users call; fails where that does not bear it."""
@@ -73,7 +85,13 @@ class Slice:
         path = self.escapes / f"{self.name}-{hashlib.sha256(kind.encode()).hexdigest()[:12]}"
         if not path.exists():
             path.write_bytes(data)
-            path.with_name(path.name + ".txt").write_text(why)
+            path.with_name(path.name + ".txt").write_text(why, errors="backslashreplace")
+
+
+def _peak_from_now() -> int:
+    """What is held now; the kernel forgets that it was ever more."""
+    Path("/proc/self/clear_refs").write_text("5")
+    return _peak_bytes()
 
 
 def _peak_bytes() -> int:
@@ -99,12 +117,22 @@ def blind(work: Slice, runs: int, seed: int) -> None:
 
 
 def guided(work: Slice, runs: int, seed: int, corpus: Path) -> None:
-    """Inputs that follow from what earlier ones reached; does not return."""
+    """Inputs that follow from what earlier ones reached; does not return.
+
+    What the corpus holds is looked at first, and not counted.
+    """
     import atheris
     from mutation import changed
-    from target import MAX_INPUT
 
     def mutate(data: bytes, max_size: int, seed: int) -> bytes:
+        try:
+            return mutant(data, max_size, seed)
+        except BaseException:  # noqa: BLE001 - the fuzzer's own
+            traceback.print_exc()
+            sys.stderr.flush()
+            os._exit(OURS)
+
+    def mutant(data: bytes, max_size: int, seed: int) -> bytes:
         rng = Random(seed)
         way = rng.random()
         if way < 0.4:  # what is damaged already is seldom well formed: half of them from a seed
@@ -120,9 +148,13 @@ def guided(work: Slice, runs: int, seed: int, corpus: Path) -> None:
     corpus.mkdir(parents=True, exist_ok=True)
     for data in work.target.seeds:
         (corpus / hashlib.sha256(data).hexdigest()).write_bytes(data)
+    known = [path for path in corpus.iterdir() if path.is_file()]
+    work.journal.inputs = -len(known)
+    longest = max(SMALL_INPUT, *(2 * len(data) for data in work.target.seeds))
     off = [f"-handle_{name}=0" for name in ("segv", "bus", "abrt", "ill", "fpe")]
-    words = [f"-runs={runs}", f"-seed={seed or 1}", f"-max_len={MAX_INPUT}", "-timeout=1000000"]
+    words = [f"-runs={runs + len(known)}", f"-seed={seed or 1}", "-timeout=1000000"]
     words += [
+        f"-max_len={min(longest, MAX_INPUT)}",
         "-rss_limit_mb=0",
         "-verbosity=0",
         f"-artifact_prefix={corpus.parent}/",
@@ -152,7 +184,7 @@ def main() -> None:
             import atheris
 
             with atheris.instrument_imports(include=list(PACKAGES)):
-                work = Slice(words.target, folder, journal, words.escapes)
+                work = Slice(words.target, folder, journal, words.escapes, guided=True)
             _limit_memory()
             guided(work, words.runs, words.seed, words.corpus)
         for name in words.target.split(","):

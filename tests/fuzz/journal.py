@@ -12,7 +12,7 @@ _HEAD = struct.Struct("<4q")  # inputs, refused, escaped, bytes of the input in 
 
 
 class Journal:
-    """Counts, and the input in hand."""
+    """Counts, and the input in hand. ``inputs`` begins below 0 where known ones come first."""
 
     def __init__(self, path: Path) -> None:
         with path.open("a+b") as file:
@@ -25,6 +25,10 @@ class Journal:
         self.inputs += 1
         self._size = min(len(data), MAX_INPUT)
         self._map[_HEAD.size : _HEAD.size + self._size] = data[:MAX_INPUT]
+        self.note()
+
+    def note(self) -> None:
+        """Write the counts down."""
         _HEAD.pack_into(self._map, 0, self.inputs, self.refused, self.escaped, self._size)
 
     @property

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from child import OURS
 from journal import Journal
 
 HERE = Path(__file__).parent
@@ -25,13 +27,17 @@ WALL_S = 300.0
 
 @dataclass(kw_only=True)
 class Count:
-    """Inputs, how many of them were refused in order, ended a process of ours, or got through."""
+    """Inputs, how many of them were refused in order, ended a process of ours, or got through.
+
+    cpu_s: processor time of all that, the start of its process included
+    """
 
     target: str
     inputs: int = 0
     refused: int = 0
     contained: int = 0
     escaped: int = 0
+    cpu_s: float = 0.0
 
 
 def run_slice(
@@ -44,11 +50,14 @@ def run_slice(
         words = [target, "--runs", runs, "--seed", seed, "--journal", path, "--escapes", escapes]
         words += ["--corpus", corpus] if corpus else []
         command = [str(word) for word in (sys.executable, HERE / "child.py", *words)]
+        before = _cpu_s()
         with log.open("wb") as out:
             code = _ended(command, out.fileno(), WALL_S + runs * WALL_S_FOR_EACH)
         journal = Journal(path)
-        count = Count(target=target, inputs=journal.inputs, refused=journal.refused)
-        count.escaped = journal.escaped
+        if code == OURS:
+            sys.exit(f"the fuzzer itself failed, target {target}, seed {seed}:\n{_tail(log)}")
+        count = Count(target=target, inputs=max(0, journal.inputs), refused=journal.refused)
+        count.escaped, count.cpu_s = journal.escaped, _cpu_s() - before
         if code and not _ended([*command, "--whole"], subprocess.DEVNULL, WALL_S):
             count.contained += 1
         elif code:
@@ -57,8 +66,18 @@ def run_slice(
     return count
 
 
+def _cpu_s() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
 def _ended(command: list[str], out: int, wall_s: float) -> int:
-    env = {**os.environ, "PYTHONPATH": ":".join(map(str, PATHS)), "OMP_NUM_THREADS": "1"}
+    env = {
+        **os.environ,
+        "PYTHONPATH": ":".join(map(str, PATHS)),
+        "OMP_NUM_THREADS": "1",
+        "PYTHONHASHSEED": "0",  # a seed repeats a run
+    }
     with subprocess.Popen(command, stdout=out, stderr=out, env=env, cwd=ROOT) as process:
         try:
             return process.wait(timeout=wall_s)

@@ -10,10 +10,11 @@ from record_targets import letter_files, records
 from result_file_targets import result_files
 from target import Target
 from trajectory_targets import TRAJECTORIES, measured
-from wire_targets import answers, messages, structures
+from wire_targets import answers, labels, messages, structures
 
 TARGETS: dict[str, Callable[[Path], Target]] = {
-    "messages": messages,  # label messages join here: wire_targets.KINDS
+    "messages": messages,
+    "labels": labels,
     "structures": structures,
     "answers": answers,
     "records": records,

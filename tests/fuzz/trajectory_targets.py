@@ -11,10 +11,12 @@ from random import Random
 import ase.io
 import numpy as np
 from ase import Atoms
+from forked import Forked
 from made_trajectories import write_with_chemfiles
 from mutation import FLOATS, NUMBERS, TEXT_WORDS
 from target import Target
 
+from stream.sources import chemfiles_frames
 from stream.sources.measured import read_measured
 from stream.sources.trajectory import open_trajectory
 
@@ -97,6 +99,13 @@ def _insane_binary(data: bytes, rng: Random) -> bytes:
     return bytes(changed)
 
 
+def _forking() -> None:
+    """A child is a copy of this process."""
+    import chemfiles  # noqa: F401 - so that copies have it
+
+    chemfiles_frames.start_child = Forked  # type: ignore[assignment]
+
+
 def text(name: str, folder: Path) -> Target:
     """A text format."""
     look = partial(_read, folder / name, None)
@@ -111,6 +120,7 @@ def binary(suffix: str, folder: Path) -> Target:
         )
         for k in range(3)
     ]
+    _forking()
     ase.io.write(folder / "top.xyz", atoms[0])
     seeds = []
     for i, frames in enumerate((atoms, [a[:4] for a in atoms[:1]])):
@@ -135,6 +145,7 @@ def binary(suffix: str, folder: Path) -> Target:
 def topology(folder: Path) -> Target:
     """A PSF file as the topology of a DCD file."""
     path, trajectory = folder / "top.psf", folder / "md.dcd"
+    _forking()
     write_with_chemfiles(trajectory, [Atoms("FeO", positions=np.eye(3)[:2])])
 
     def look(data: bytes) -> None:

@@ -10,14 +10,18 @@ from typing import Any
 import msgspec
 import numpy as np
 from bundles import ENERGY, iron_oxides, make_bundle
+from iron_labels import iron_label, octahedron
 from mutation import twisted
 from target import Target
 
 from stream.broker import Entry
 from stream.codec import MAGIC, PROTOCOL_VERSION, Array, decode, encode
 from stream.dead_letters import letters_of, notices
+from stream.labels import read_label
 from stream.messages import DeadLetter, FrameBlock, ModelRecord, ResultBlock
 from stream.result_rows import UsedModel, rows_of
+from trainer import archive_segment
+from trainer.archive_segment import row_of
 from workers.batcher import Batch, Job, batches
 from workers.predictor import Predictor
 from xas.errors import BadMessage
@@ -160,7 +164,6 @@ KINDS: dict[str, Callable[[bytes], None]] = {
     "ResultBlock": _as_result,
     "DeadLetter": _as_letter,
     "ModelRecord": _as_record,
-    # a label message (stream/label*.py) takes its place here, with a seed below
 }
 
 
@@ -203,3 +206,21 @@ def answers(folder: Path) -> Target:
         rows_of([(decode(data, ResultBlock), [pushed])], ENERGY, models, keep_structures=True)
 
     return Target(look=look, seeds=[result(), result(taken=True)], insane=insane, words=WORDS)
+
+
+def labels(folder: Path) -> Target:
+    """A label, as the trainer takes it in: refused, or kept on disk as it came."""
+
+    def look(data: bytes) -> None:
+        label = read_label(data)
+        path = archive_segment.write(folder, 0, [label], [row_of(label, 1.5)])
+        (kept,) = archive_segment.read_labels_of(path)
+        assert (kept.sha256, kept.title) == (label.sha256, label.title)
+        assert archive_segment.read_rows(path)
+
+    sites = octahedron()
+    crystal = StructureBatch.from_arrays(
+        sites.numbers, sites.positions, None, 9.0 * np.eye(3)[None], np.ones((1, 3), bool)
+    )
+    seeds = [encode(iron_label()), encode(iron_label(structure=crystal, group="oxides"))]
+    return Target(look=look, seeds=seeds, insane=insane, words=(*WORDS, b"Label", b"intensity"))
