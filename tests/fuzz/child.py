@@ -17,6 +17,7 @@ import signal
 import sys
 import tempfile
 import traceback
+from functools import cache
 from pathlib import Path
 from random import Random
 
@@ -51,8 +52,6 @@ class Slice:
         from xas.errors import EdgestreamError
 
         self.journal.take(data)
-        if self._guided:  # atheris holds more and more itself: each input for itself
-            self._peak = _peak_from_now()
         signal.setitimer(signal.ITIMER_PROF, self._cpu_s)  # its signal ends the process
         try:
             self.target.look(data)
@@ -67,6 +66,8 @@ class Slice:
             self._escaped(data, f"held {(peak - self._peak) >> 20} MiB more than before\n")
             self._peak = peak
             self.journal.note()
+        elif self._guided:  # atheris holds more and more itself: each input for itself
+            self._peak = peak
 
     def feed_whole(self, data: bytes) -> None:
         """An input that ended a process, to what users call; fails where that does not bear it."""
@@ -88,16 +89,15 @@ class Slice:
             path.with_name(path.name + ".txt").write_text(why, errors="backslashreplace")
 
 
-def _peak_from_now() -> int:
-    """What is held now; the kernel forgets that it was ever more."""
-    Path("/proc/self/clear_refs").write_text("5")
-    return _peak_bytes()
-
-
 def _peak_bytes() -> int:
     """Of this program: getrusage would tell that of whoever started it, where that was more."""
-    lines = Path("/proc/self/status").read_text().splitlines()
-    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:"))
+    told = os.pread(_status(), 4096, 0)
+    return 1024 * int(told[told.index(b"VmHWM:") + 6 :].split(None, 1)[0])
+
+
+@cache
+def _status() -> int:
+    return os.open("/proc/self/status", os.O_RDONLY)
 
 
 def _limit_memory() -> None:
