@@ -16,6 +16,7 @@ import signal
 import struct
 import sys
 import warnings
+from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
@@ -25,6 +26,8 @@ from stream.sources.frame_file import in_one_line
 
 MEMORY_BYTES = 8 << 30
 """Of address space: frames of 50 million atoms, the most that we read, fit."""
+SMALL_BYTES, BYTES_A_BYTE = 512 << 20, 1000
+"""Of it for a small file, and more for each byte: a length in a damaged one may be any number."""
 
 
 class Trajectory:
@@ -108,13 +111,19 @@ def _answer(out: BinaryIO, said: dict[str, Any], arrays: list[bytes]) -> None:
     out.flush()
 
 
+def _limit_memory(file_bytes: int) -> None:
+    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    needed = held + SMALL_BYTES + BYTES_A_BYTE * file_bytes
+    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
+    most = MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(MEMORY_BYTES, hard)
+    resource.setrlimit(resource.RLIMIT_AS, (min(needed, most), hard))
+
+
 def main() -> None:
     """See the module."""
     import chemfiles  # noqa: F401 - now, or loading it would count as reading
 
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    limit = MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(MEMORY_BYTES, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (limit, hard))
+    _limit_memory(Path(sys.argv[1]).stat().st_size)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     warnings.simplefilter("ignore")
     with contextlib.suppress(BrokenPipeError, KeyboardInterrupt):
