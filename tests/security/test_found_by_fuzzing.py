@@ -26,6 +26,7 @@ from model_store.runtime import INPUT, Session
 from stream.codec import Array
 from stream.messages import MAX_BLOCK_FRAMES, ModelRecord
 from stream.producer import _blocks
+from stream.sources import chemfiles_frames
 from stream.sources.measured import read_measured
 from stream.sources.trajectory import open_trajectory
 from xas.errors import BadMessage, BadModel, BadResultFile, BadSpectrum, BadTrajectory
@@ -182,3 +183,28 @@ def test_a_result_file_that_reads_elsewhere_is_none(
         TRICKS[trick](file, shape)
     with pytest.raises(BadResultFile):
         open_run(path)
+
+
+PSF_ATOM = "%8d U    1    HOH  FE   FE     0.000000       55.8450           0\n"
+
+
+def test_a_library_that_does_not_come_back_is_ended(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Here it would come back: the limit is a hundredth of what a sound file takes."""
+    path, n = tmp_path / "top.psf", 100_000
+    atoms = "".join([PSF_ATOM % (i + 1) for i in range(n)])
+    path.write_text(f"PSF\n\n       1 !NTITLE\n REMARKS x\n\n{n:8d} !NATOM\n{atoms}\n")
+    monkeypatch.setattr(chemfiles_frames, "CPU_S", 0.01)
+    monkeypatch.setattr(chemfiles_frames, "BYTES_A_CPU_S", np.inf)
+    with pytest.raises(BadTrajectory, match=r"took more than 0\.01 s of processor"):
+        list(open_trajectory(path))
+
+
+def test_a_length_in_a_small_file_takes_no_gigabytes(tmp_path: Path) -> None:
+    """Of a name in a NetCDF file: 1.5 GB of zeros were made before the file was found short."""
+    (tmp_path / "top.xyz").write_text("1\n\nFe 0 0 0\n")
+    dimensions = b"\0\0\0\x0a" + b"\0\0\0\1" + (1_500_000_000).to_bytes(4, "big")
+    (tmp_path / "md.nc").write_bytes(b"CDF\2" + bytes(4) + dimensions + b"frame" + bytes(99))
+    with pytest.raises(BadTrajectory, match="bad_alloc"):
+        list(open_trajectory(tmp_path / "md.nc", topology=tmp_path / "top.xyz"))
