@@ -2,8 +2,8 @@
 
 ``python -m stream.sources.chemfiles_child PATH CPU_S``. On standard input come numbers of frames, 8
 bytes each; for each of them, and first for the file, a line of JSON goes to standard output, and
-after it the arrays that it announces. An answer that takes more than CPU_S seconds of processor
-time ends the process by SIGPROF, also inside the library.
+after it the arrays that it announces. Opening the file, or reading a frame, that takes more than
+CPU_S seconds of processor time ends the process by SIGPROF, inside the library.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import signal
 import struct
 import sys
 import warnings
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -33,11 +34,13 @@ SMALL_BYTES, BYTES_A_BYTE = 512 << 20, 1000
 class Trajectory:
     """A file that chemfiles has open; OSError, or the end of the process, for a damaged one."""
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, cpu_s: float) -> None:
         import chemfiles
 
-        self._trajectory: Any = chemfiles.Trajectory(path)
-        self.n_frames = int(self._trajectory.nsteps)
+        self._cpu_s = cpu_s
+        with _within(cpu_s):
+            self._trajectory: Any = chemfiles.Trajectory(path)
+            self.n_frames = int(self._trajectory.nsteps)
         self._infinite = chemfiles.CellShape.Infinite
         self._frame: Any = chemfiles.Frame()
         self._library: Any = self._trajectory.ffi
@@ -58,7 +61,8 @@ class Trajectory:
     def _positions(self, index: int) -> bytes:
         """Through the library's C interface: its Python objects cost three times the reading."""
         frame = self._frame.mut_ptr
-        self._library.chfl_trajectory_read_step(self._trajectory.mut_ptr, index, frame)
+        with _within(self._cpu_s):
+            self._library.chfl_trajectory_read_step(self._trajectory.mut_ptr, index, frame)
         self._library.chfl_frame_positions(frame, self._places, self._count)
         return ctypes.string_at(self._places, 24 * self._count.value)
 
@@ -67,6 +71,16 @@ class Trajectory:
         if cell.shape == self._infinite:
             return None
         return [float(x) for x in np.array(cell.matrix).T.reshape(-1)]
+
+
+@contextlib.contextmanager
+def _within(cpu_s: float) -> Iterator[None]:
+    """End this process by SIGPROF where what is inside takes more processor time."""
+    signal.setitimer(signal.ITIMER_PROF, cpu_s)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_PROF, 0)
 
 
 def elements(atoms: Any) -> NDArray[np.uint8]:
@@ -88,15 +102,13 @@ def numbers_from_masses(masses: NDArray[np.float64]) -> NDArray[np.uint8]:
 
 def serve(path: str, cpu_s: float, asked: BinaryIO, out: BinaryIO) -> None:
     """Answer until nobody asks any more."""
-    signal.setitimer(signal.ITIMER_PROF, cpu_s)  # waiting for a question takes none of it
     try:
-        trajectory = Trajectory(path)
+        trajectory = Trajectory(path, cpu_s)
     except BaseException as error:  # noqa: BLE001 - ChemfilesError is none of Exception
         _answer(out, {"error": in_one_line(error)}, [])
         return
     _answer(out, {"n_frames": trajectory.n_frames}, [])
     while word := asked.read(8):
-        signal.setitimer(signal.ITIMER_PROF, cpu_s)
         try:
             said, arrays = trajectory.read(struct.unpack("<Q", word)[0])
         except BaseException as error:  # noqa: BLE001 - as above
@@ -121,7 +133,7 @@ def _limit_memory(file_bytes: int) -> None:
 
 def main() -> None:
     """See the module."""
-    import chemfiles  # noqa: F401 - now, or loading it would count as reading
+    import chemfiles  # noqa: F401 - what it holds itself is none of the file's
 
     _limit_memory(Path(sys.argv[1]).stat().st_size)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))

@@ -30,9 +30,9 @@ from stream.sources.gromacs import GromacsFile
 from stream.sources.lines import Malformed
 from xas.errors import BadTrajectory
 
-CPU_S, BYTES_A_CPU_S = 20.0, 2e5
-"""Processor time for opening a file or reading a frame, with more for a larger file; what takes
-longer is taken for a hang."""
+CPU_S, BYTES_A_CPU_S = 20.0, 2e6
+"""Processor time for opening a file or reading a frame, with more for a larger file (XTC takes a
+second for 28 MB); what takes longer is taken for a hang."""
 
 
 def open_frames(path: Path, name: str, resources: ExitStack) -> FrameFile:

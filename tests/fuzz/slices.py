@@ -54,8 +54,8 @@ def run_slice(
         with log.open("wb") as out:
             code = _ended(command, out.fileno(), WALL_S + runs * WALL_S_FOR_EACH)
         journal = Journal(path)
-        if code == OURS:
-            sys.exit(f"the fuzzer itself failed, target {target}, seed {seed}:\n{_tail(log)}")
+        if why := no_escape(code):
+            sys.exit(f"{why}, target {target}, seed {seed}, not counted:\n{_tail(log)}")
         count = Count(target=target, inputs=max(0, journal.inputs), refused=journal.refused)
         count.escaped, count.cpu_s = journal.escaped, _cpu_s() - before
         if code and not _ended([*command, "--whole"], subprocess.DEVNULL, WALL_S):
@@ -64,6 +64,14 @@ def run_slice(
             count.escaped += 1
             _keep(escapes, target, journal.in_hand, f"{_named(code)}\n{_tail(log)}")
     return count
+
+
+def no_escape(code: int) -> str:
+    """What ended a slice where that was no input; empty where it may have been one."""
+    if code == OURS:
+        return "the fuzzer itself failed"
+    told = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    return f"somebody stopped the fuzzer ({signal.Signals(-code).name})" if -code in told else ""
 
 
 def _cpu_s() -> float:

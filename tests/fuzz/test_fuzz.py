@@ -32,6 +32,18 @@ def test_no_bytes_of_strangers_escape(tmp_path: Path, monkeypatch: pytest.Monkey
     assert 0.2 < count.refused / count.inputs < 0.95, "neither all noise nor all valid"
 
 
+@pytest.mark.parametrize(
+    ("code", "is_no_escape"), [(97, True), (-15, True), (-11, False), (1, False)]
+)
+def test_who_stops_the_fuzzer_is_no_escape(
+    monkeypatch: pytest.MonkeyPatch, code: int, is_no_escape: bool
+) -> None:
+    path_of_fuzzers(monkeypatch)
+    from slices import no_escape
+
+    assert bool(no_escape(code)) == is_no_escape
+
+
 LOOKS = {
     "raises": "raise ValueError('not ours')",
     "dies": "import os, signal; os.kill(os.getpid(), signal.SIGSEGV)",
