@@ -17,6 +17,7 @@ import signal
 import sys
 import tempfile
 import traceback
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from random import Random
@@ -107,13 +108,26 @@ def _limit_memory() -> None:
     resource.setrlimit(resource.RLIMIT_AS, (held + (4 << 30), hard))
 
 
+@contextlib.contextmanager
+def _no_escape() -> Iterator[None]:
+    """What goes wrong while an input is made is the fuzzer's own."""
+    try:
+        yield
+    except BaseException:  # noqa: BLE001 - every one
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(OURS)
+
+
 def blind(work: Slice, runs: int, seed: int) -> None:
     """Inputs that follow from the seed alone."""
     from mutation import inputs
 
     draw = inputs(work.target, Random(seed))
     for _ in range(runs):
-        work.feed(draw())
+        with _no_escape():
+            data = draw()
+        work.feed(data)
 
 
 def guided(work: Slice, runs: int, seed: int, corpus: Path) -> None:
@@ -125,12 +139,8 @@ def guided(work: Slice, runs: int, seed: int, corpus: Path) -> None:
     from mutation import changed
 
     def mutate(data: bytes, max_size: int, seed: int) -> bytes:
-        try:
+        with _no_escape():
             return mutant(data, max_size, seed)
-        except BaseException:  # noqa: BLE001 - the fuzzer's own
-            traceback.print_exc()
-            sys.stderr.flush()
-            os._exit(OURS)
 
     def mutant(data: bytes, max_size: int, seed: int) -> bytes:
         rng = Random(seed)

@@ -56,8 +56,9 @@ def fuzz(name: str, words: argparse.Namespace) -> Count:
     corpus = None if words.blind else words.kept / "corpus" / name
     seed = words.seed
     while (left := words.runs - sum(count.inputs for count in counts)) > 0:
+        commit = record.commit_here()  # before: it may change while a slice runs
         count = run_slice(name, min(left, words.slice), seed, words.kept / "escapes", corpus)
-        record.add(words.record, count, seed, guided=not words.blind)
+        record.add(words.record, count, seed, commit, guided=not words.blind)
         counts.append(count)
         if not count.inputs:
             break  # what is known already ends it

@@ -17,13 +17,13 @@ HEAD = (
 )
 
 
-def add(path: Path, count: Count, seed: int, *, guided: bool) -> None:
+def add(path: Path, count: Count, seed: int, commit: str, *, guided: bool) -> None:
     """Add a slice."""
     line = {
         "target": count.target,
         "how": "guided" if guided else "blind",
         "seed": seed,
-        "commit": _commit(),
+        "commit": commit,
         **{name: getattr(count, name) for name in ("inputs", "refused", "contained", "escaped")},
         "cpu_s": round(count.cpu_s, 1),
     }
@@ -31,7 +31,8 @@ def add(path: Path, count: Count, seed: int, *, guided: bool) -> None:
         file.write(json.dumps(line) + "\n")
 
 
-def _commit() -> str:
+def commit_here() -> str:
+    """Of the code that is fuzzed."""
     told = subprocess.run(
         ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, check=False
     )

@@ -121,7 +121,7 @@ def insane(data: bytes, rng: Random) -> bytes:
     except (msgspec.DecodeError, ValueError, TypeError, RecursionError):
         return data
     if rng.random() < 0.05:
-        return msgspec.msgpack.encode(twisted([magic, version, kind, body], rng))
+        return _packed(twisted([magic, version, kind, body], rng))
     return _packed([magic, version, kind, twisted(body, rng)])
 
 
