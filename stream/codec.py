@@ -41,9 +41,12 @@ class Array(msgspec.Struct, frozen=True, array_like=True):
         return cls(dtype.str, values.shape, flat.reshape(-1).view(np.uint8).data)
 
     def view(self, dtype: str, *shape: int) -> NDArray[Any]:
-        """The array without a copy, read-only; see ``check``."""
+        """The array without a copy, read-only; see ``check``. Of truth values each is 0 or 1."""
         self.check(dtype, *shape)
-        return np.frombuffer(self.data, dtype=dtype).reshape(self.shape)
+        values = np.frombuffer(self.data, dtype=dtype).reshape(self.shape)
+        if dtype == "|b1" and values.view(np.uint8).max(initial=0) > 1:
+            raise BadMessage("a truth value that is neither 0 nor 1")
+        return values
 
     def check(self, dtype: str, *shape: int) -> None:
         """BadMessage where dtype, shape and number of bytes do not agree.

@@ -163,6 +163,8 @@ def check_label(label: Label) -> Label:
     structure, (energy, intensity) = label.structure(), label.spectrum()
     if not structure.n_atoms:
         raise BadLabels("its structure has no atoms")
+    if structure.pbc is not None and not structure.pbc.any():
+        raise BadLabels("its cell is periodic in no direction: send it without cell and pbc")
     if (found := element_symbol(int(structure.numbers[0]))) != label.element:
         raise BadLabels(f"its first atom, the absorber, is {found}, not {label.element}")
     if not (np.isfinite(label.weight) and label.weight > 0):

@@ -162,6 +162,7 @@ def guided(work: Slice, runs: int, seed: int, corpus: Path) -> None:
     work.journal.inputs = -len(known)
     longest = max(SMALL_INPUT, *(2 * len(data) for data in work.target.seeds))
     off = [f"-handle_{name}=0" for name in ("segv", "bus", "abrt", "ill", "fpe")]
+    # the limit of time is ours; 0 would be one: on a loaded machine it ended whatever went on
     words = [f"-runs={runs + len(known)}", f"-seed={seed or 1}", "-timeout=1000000"]
     words += [
         f"-max_len={min(longest, MAX_INPUT)}",

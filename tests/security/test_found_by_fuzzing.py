@@ -10,6 +10,7 @@ import zipfile
 from pathlib import Path
 
 import h5py
+import msgspec
 import numpy as np
 import onnx
 import pytest
@@ -17,19 +18,21 @@ from ase import Atoms
 from bundles import ENERGY, iron_oxides, make_bundle
 from chemfiles import Atom, Frame
 from chemfiles import Trajectory as Written
+from iron_labels import iron_label
 from onnx import helper, numpy_helper
 
 from edgestream.prediction import open_run
 from model_store.bundle import Bundle, open_bundle
 from model_store.manifest import CHECK, MANIFEST, MODEL
 from model_store.runtime import INPUT, Session
-from stream.codec import Array
+from stream.codec import Array, encode
+from stream.labels import read_label
 from stream.messages import MAX_BLOCK_FRAMES, ModelRecord
 from stream.producer import _blocks
 from stream.sources import chemfiles_frames
 from stream.sources.measured import read_measured
 from stream.sources.trajectory import open_trajectory
-from xas.errors import BadMessage, BadModel, BadResultFile, BadSpectrum, BadTrajectory
+from xas.errors import BadMessage, BadModel, BadResultFile, BadSpectrum, BadTrajectory, Reject
 from xas.structure import StructureBatch
 
 
@@ -183,6 +186,19 @@ def test_a_result_file_that_reads_elsewhere_is_none(
         TRICKS[trick](file, shape)
     with pytest.raises(BadResultFile):
         open_run(path)
+
+
+@pytest.mark.parametrize(
+    ("pbc", "error"), [(b"\0\0\0", "periodic in no direction"), (b"\1\2\1", "neither 0 nor 1")]
+)
+def test_a_label_that_would_come_back_as_another_is_none(pbc: bytes, error: str) -> None:
+    """One of them in the archive, and no training took its snapshot for what it was."""
+    cell = Array.of(9.0 * np.eye(3))
+    label = msgspec.structs.replace(
+        iron_label(), cell=cell, pbc=Array("|b1", (3,), memoryview(pbc))
+    )
+    with pytest.raises(Reject, match=error):
+        read_label(encode(label))
 
 
 PSF_ATOM = "%8d U    1    HOH  FE   FE     0.000000       55.8450           0\n"
