@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
 SEED = int(os.environ.get("FUZZ_SEED", "5"))
-SLOW = ("trajectory-xtc", "trajectory-nc", "trajectory-psf")  # a child for each: by hand
+RUNS = 70  # of each target
+SLOW = ("trajectory-xtc", "trajectory-nc", "trajectory-psf")  # a child for each input: by hand
 
 
 def path_of_fuzzers(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -26,10 +28,17 @@ def test_no_bytes_of_strangers_escape(tmp_path: Path, monkeypatch: pytest.Monkey
     from targets import TARGETS
 
     names = [name for name in TARGETS if name not in SLOW]
-    count = run_slice(",".join(names), 80, SEED, tmp_path)
+    count = run_slice(",".join(names), RUNS, SEED, tmp_path)
     assert count.escaped == 0, {p.name: p.read_text()[-2000:] for p in tmp_path.glob("*.txt")}
-    assert count.inputs == 80 * len(names)
+    assert count.inputs == RUNS * len(names)
     assert 0.2 < count.refused / count.inputs < 0.95, "neither all noise nor all valid"
+
+
+def test_the_docs_show_what_was_fuzzed(monkeypatch: pytest.MonkeyPatch) -> None:
+    path_of_fuzzers(monkeypatch)
+    import record
+
+    assert record.table(record.read(record.PATH)) in (ROOT / "docs" / "security.md").read_text()
 
 
 @pytest.mark.parametrize(
