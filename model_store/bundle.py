@@ -6,7 +6,6 @@ import hashlib
 import io
 import struct
 import zipfile
-import zlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -18,6 +17,7 @@ from model_store import manifest as manifests
 from model_store.manifest import CHECK, MODEL, Manifest
 from model_store.onnx_file import require_standalone
 from xas.errors import BadModel, BadStructure
+from xas.npz import plain_arrays
 from xas.structure import Sites, StructureBatch
 
 if TYPE_CHECKING:
@@ -101,8 +101,8 @@ def open_bundle(folder: Path, keys: TrustedKeys | None = None) -> Bundle:
 
 MAX_CHECK_BYTES = 64 << 20
 _NO_ARRAYS = (
-    *(KeyError, ValueError, OSError, EOFError, NotImplementedError, BadStructure),
-    *(zipfile.BadZipFile, zlib.error, struct.error),
+    *(KeyError, ValueError, TypeError, OSError, NotImplementedError, BadStructure),
+    *(zipfile.BadZipFile, struct.error, MemoryError),
 )
 
 
@@ -112,8 +112,7 @@ def _arrays(packed: bytes) -> dict[str, NDArray[np.generic]]:
         size = sum(member.file_size for member in file.infolist())
     if size > MAX_CHECK_BYTES:
         raise ValueError(f"it unpacks to {size >> 20} MiB, {MAX_CHECK_BYTES >> 20} are allowed")
-    with np.load(io.BytesIO(packed), allow_pickle=False) as data:
-        return {key: data[key] for key in data.files}
+    return plain_arrays(io.BytesIO(packed))
 
 
 def _check_of(data: dict[str, NDArray[np.generic]]) -> Check:

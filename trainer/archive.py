@@ -9,7 +9,6 @@ periodic, ``weight`` (n,), and ``edge`` and ``theory`` (n,) texts.
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from numpy.typing import NDArray
 
 from xas.edges import element_symbol
 from xas.errors import BadLabels, BadStructure
+from xas.npz import plain_arrays
 from xas.structure import Sites, StructureBatch
 
 MIN_ENERGIES = 8
@@ -135,12 +135,10 @@ def _arrays_of(path: Path) -> tuple[dict[str, NDArray[np.generic]], str]:
         with path.open("rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
             file.seek(0)
-            with np.load(file, allow_pickle=False) as data:
-                wanted = [key for key in KNOWN if key in data.files]
-                arrays = {key: data[key] for key in wanted}
+            arrays = plain_arrays(file, KNOWN)
     except OSError as error:
         raise BadLabels(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+    except ValueError as error:
         raise BadLabels(f"{path}: not an npz file of plain arrays: {error}") from None
     if missing := [key for key in NEEDED if key not in arrays]:
         raise BadLabels(f"{path}: lacks the arrays {', '.join(missing)}")

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
-
-import numpy as np
 
 from stream.labels import Label
 from stream.sources.fdmnes import is_fdmnes, read_fdmnes
@@ -15,6 +12,7 @@ from stream.sources.label_options import LabelOptions, NoLabel
 from stream.sources.measured_labels import read_athena, read_xdi_label
 from stream.sources.npz_labels import read_npz
 from xas.errors import BadLabels
+from xas.npz import plain_arrays
 
 
 def read_labels_of_file(path: Path, options: LabelOptions) -> Iterator[Label | NoLabel]:
@@ -56,7 +54,7 @@ def label_count(path: Path) -> int:
     if path.suffix != ".npz":
         return 1
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
-            return max(0, len(data["offsets"]) - 1)
-    except (OSError, KeyError, ValueError, AttributeError, EOFError, zipfile.BadZipFile):
+        with path.open("rb") as file:
+            return max(0, len(plain_arrays(file, ("offsets",))["offsets"]) - 1)
+    except (OSError, KeyError, ValueError, TypeError):
         return 1

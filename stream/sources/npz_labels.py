@@ -7,16 +7,14 @@ the absorber first in each structure; perhaps ``name``, ``material`` (the group)
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from stream.labels import Label, label_of
 from stream.sources.label_options import LabelOptions, NoLabel
 from xas.errors import BadLabels, BadStructure
+from xas.npz import plain_arrays
 from xas.structure import StructureBatch
 
 NEEDED = ("numbers", "positions", "offsets", "mu", "energy")
@@ -56,11 +54,11 @@ def read_npz(path: Path, options: LabelOptions) -> Iterator[Label | NoLabel]:
 
 def _arrays(path: Path) -> dict[str, Any]:
     try:
-        with path.open("rb") as file, np.load(file, allow_pickle=False) as data:
-            arrays = {key: data[key] for key in KNOWN if key in data.files}
+        with path.open("rb") as file:
+            arrays = plain_arrays(file, KNOWN)
     except OSError as error:
         raise BadLabels(f"{path}: cannot be read: {error.strerror or error}") from None
-    except (ValueError, AttributeError, EOFError, zipfile.BadZipFile) as error:
+    except ValueError as error:
         raise BadLabels(f"{path}: not an npz file of plain arrays: {error}") from None
     if missing := [key for key in NEEDED if key not in arrays]:
         raise BadLabels(f"{path}: lacks the arrays {', '.join(missing)}")

@@ -30,9 +30,19 @@ from stream.labels import read_label
 from stream.messages import MAX_BLOCK_FRAMES, ModelRecord
 from stream.producer import _blocks
 from stream.sources import chemfiles_frames
+from stream.sources.label_options import LabelOptions
 from stream.sources.measured import read_measured
+from stream.sources.npz_labels import read_npz
 from stream.sources.trajectory import open_trajectory
-from xas.errors import BadMessage, BadModel, BadResultFile, BadSpectrum, BadTrajectory, Reject
+from xas.errors import (
+    BadLabels,
+    BadMessage,
+    BadModel,
+    BadResultFile,
+    BadSpectrum,
+    BadTrajectory,
+    Reject,
+)
 from xas.structure import StructureBatch
 
 
@@ -64,6 +74,21 @@ def test_a_damaged_check_input(bundle: Bundle, place: int) -> None:
     data[place] ^= 255
     with pytest.raises(BadModel, match="not a check input"):
         put(bundle, CHECK, bytes(data[: len(data) // 2])).check()
+
+
+HEADERS = [b"{'shape': (1 e, 'shape': (1", b"((((((((((", b"{'descr': [[[['<f4']]]]}", b"a" * 40]
+
+
+@pytest.mark.parametrize("header", HEADERS)
+def test_an_array_whose_head_is_no_python(bundle: Bundle, header: bytes) -> None:
+    file, head = io.BytesIO(), header.ljust(117) + b"\n"
+    with zipfile.ZipFile(file, "w") as packed:
+        packed.writestr("numbers.npy", b"\x93NUMPY\1\0" + len(head).to_bytes(2, "little") + head)
+    with pytest.raises(BadModel, match="not a check input"):
+        put(bundle, CHECK, file.getvalue()).check()
+    (path := bundle.folder / "labels.npz").write_bytes(file.getvalue())
+    with pytest.raises(BadLabels, match="not an npz file"):
+        next(read_npz(path, LabelOptions(theory="made")))
 
 
 def test_a_check_input_that_unpacks_to_gigabytes(bundle: Bundle) -> None:
