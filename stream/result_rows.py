@@ -23,6 +23,7 @@ EDGE_STEP_METHOD = (
 )
 
 
+Reason = tuple[int, str]  # index of a frame in its run
 Answer = tuple[ResultBlock, Sequence[bytes]]  # with the blocks of frames, as they were pushed
 
 
@@ -82,7 +83,7 @@ def rows_of(
         site_atom=_join([r.site_atom for r in results], "<i4", sites),
         site_intensity=intensity,
         site_errors=errors,
-        reasons=tuple((r.first + i, why) for r in results for i, why in sorted(r.reasons.items())),
+        reasons=_reasons(results, status),
         t_pushed=_t_pushed(results, counts),
         **_as_pushed(answers, keep_structures=keep_structures),
     )
@@ -108,6 +109,19 @@ def _site_frames(
         run = results[0].run
         raise BadMessage(f"run {run!r}: results of frames that the block does not have")
     return frame
+
+
+def _reasons(results: Sequence[ResultBlock], status: NDArray[np.uint8]) -> tuple[Reason, ...]:
+    """Why frames have no spectrum, by their index in the run."""
+    told, start = [], 0
+    for result in results:
+        own = status[start : start + result.n_frames]
+        for i, why in sorted(result.reasons.items()):
+            if not 0 <= i < len(own) or own[i] != DEAD_LETTERED:
+                raise BadMessage(f"run {result.run!r}: a reason for a frame that is no dead letter")
+            told.append((result.first + i, why))
+        start += result.n_frames
+    return tuple(told)
 
 
 def _spectra(

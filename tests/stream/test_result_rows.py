@@ -126,3 +126,11 @@ def test_frames_that_nobody_could_read_are_rows_without_a_structure() -> None:
 def test_a_result_of_other_frames_is_refused() -> None:
     with pytest.raises(BadMessage, match="other frames"):
         rows([(block(0, 2)[0], block(0, 3)[1])])
+
+
+@pytest.mark.parametrize("reasons", [{5: "x"}, {-1: "x"}, {0: "x"}, {2**63 - 1: "x"}])
+def test_a_reason_for_another_frame_is_refused(reasons: dict[int, str]) -> None:
+    """Found by fuzzing: it ended the writer, for every run."""
+    first, (result, pushed) = blocks([0, 2, 4], dead=(3,))
+    with pytest.raises(BadMessage, match="no dead letter"):
+        rows([first, (msgspec.structs.replace(result, reasons=reasons), pushed)])
