@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import tempfile
 from pathlib import Path
 from random import Random
 
 import h5py
 import numpy as np
+from bundles import ENERGY
 from made_rows import HEADER, RUN, make_rows
+from msgspec.structs import replace
 from mutation import FLOATS, NUMBERS, TEXT_WORDS, TEXTS, twisted
 from target import Target
+from wire_targets import MODEL, WORDS, frames, result
+from wire_targets import insane as insane_message
 
 from edgestream.prediction import open_run
+from stream.codec import decode, encode
+from stream.messages import FrameBlock, ResultBlock
 from stream.result_file.layout import STATE
 from stream.result_file.reader import RunFile
 from stream.result_file.run_folder import RunFolder
+from stream.result_rows import UsedModel, rows_of
+from xas.errors import BadMessage
 
 
 def result_files(folder: Path) -> Target:
@@ -152,3 +162,30 @@ def _attribute(file: h5py.File, rng: Random) -> None:
 
 
 TRICKS = (_state, _state, _fill, _fill, _reshape, _elsewhere, _link, _remove, _compress, _attribute)
+
+
+def kept_answers(folder: Path) -> Target:
+    """A worker's answer, up to the finished file that a reader opens."""
+    pushed = encode(replace(decode(frames(), FrameBlock), first=0))
+    models = {MODEL: UsedModel(0, ENERGY)}
+    header = dataclasses.replace(HEADER, energy=ENERGY)
+
+    def look(data: bytes) -> None:
+        answer = decode(data, ResultBlock)
+        rows = rows_of([(answer, [pushed])], ENERGY, models, keep_structures=True)
+        if rows.first_index:
+            raise BadMessage("of other frames: the writer asks before")
+        with tempfile.TemporaryDirectory(dir=folder) as place:
+            run = RunFolder.recover(
+                Path(place), RUN, header=header, epoch=1, clock=lambda: 1.7e9, grace_s=0.0
+            )
+            run.add_model("tiny", "1", MODEL)
+            run.append(rows)
+            with RunFile(run.finish(sealed=True)) as kept:
+                read_all(kept)
+
+    seeds = [
+        encode(replace(decode(data, ResultBlock), first=0))
+        for data in (result(), result(taken=True))
+    ]
+    return Target(look=look, seeds=seeds, insane=insane_message, words=WORDS)

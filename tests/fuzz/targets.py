@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bundle_targets import check_inputs, manifests, networks
 from record_targets import letter_files, records
-from result_file_targets import result_files
+from result_file_targets import kept_answers, result_files
 from target import Target
 from trajectory_targets import TRAJECTORIES, measured
 from wire_targets import answers, labels, messages, structures
@@ -17,6 +17,7 @@ TARGETS: dict[str, Callable[[Path], Target]] = {
     "labels": labels,
     "structures": structures,
     "answers": answers,
+    "kept-answers": kept_answers,
     "records": records,
     "letters": letter_files,
     "manifest": manifests,
