@@ -26,7 +26,8 @@ from numpy.typing import NDArray
 from stream.sources.frame_file import in_one_line
 
 MEMORY_BYTES = 8 << 30
-"""Of address space: frames of 50 million atoms, the most that we read, fit."""
+"""Of address space, beside the file, which may be mapped: frames of 50 million atoms, the most that
+we read, fit."""
 SMALL_BYTES, BYTES_A_BYTE = 512 << 20, 1000
 """Of it for a small file, and more for each byte: a length in a damaged one may be any number."""
 
@@ -125,10 +126,11 @@ def _answer(out: BinaryIO, said: dict[str, Any], arrays: list[bytes]) -> None:
 
 def _limit_memory(file_bytes: int) -> None:
     held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
-    needed = held + SMALL_BYTES + BYTES_A_BYTE * file_bytes
-    hard = resource.getrlimit(resource.RLIMIT_AS)[1]
-    most = MEMORY_BYTES if hard == resource.RLIM_INFINITY else min(MEMORY_BYTES, hard)
-    resource.setrlimit(resource.RLIMIT_AS, (min(needed, most), hard))
+    needed = min(MEMORY_BYTES, SMALL_BYTES + BYTES_A_BYTE * file_bytes)
+    limit, hard = held + file_bytes + needed, resource.getrlimit(resource.RLIMIT_AS)[1]
+    resource.setrlimit(
+        resource.RLIMIT_AS, (limit if hard == resource.RLIM_INFINITY else min(limit, hard), hard)
+    )
 
 
 def main() -> None:

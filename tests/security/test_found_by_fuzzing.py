@@ -14,7 +14,6 @@ import msgspec
 import numpy as np
 import onnx
 import pytest
-from ase import Atoms
 from bundles import ENERGY, iron_oxides, make_bundle
 from chemfiles import Atom, Frame
 from chemfiles import Trajectory as Written
@@ -137,18 +136,37 @@ def test_digits_of_other_alphabets_are_no_numbers(tmp_path: Path, text: str) -> 
         list(open_trajectory(tmp_path / "md.xyz"))
 
 
+def write_netcdf(folder: Path, n_frames: int) -> Path:
+    """A trajectory of 12 atoms; ``top.xyz`` beside it names them."""
+    (folder / "top.xyz").write_text("12\n\n" + "Fe 0 0 0\n" * 12)
+    with Written(str(folder / "md.nc"), "w") as out:
+        for _ in range(n_frames):
+            frame = Frame()
+            for position in np.arange(36).reshape(12, 3) / 3:
+                frame.add_atom(Atom("Fe"), list(position))
+            out.write(frame)
+    return folder / "md.nc"
+
+
+def test_a_netcdf_file_larger_than_the_memory_of_its_reader(tmp_path: Path) -> None:
+    """Which maps it: with 8 GiB for all that the child holds it was refused."""
+    before, path = write_netcdf(tmp_path, 1).stat().st_size, write_netcdf(tmp_path, 2)
+    frame_bytes = path.stat().st_size - before
+    n_frames = (9 << 30) // frame_bytes
+    with path.open("r+b") as file:
+        file.seek(4)
+        file.write(n_frames.to_bytes(4, "big"))
+        file.truncate(before + (n_frames - 1) * frame_bytes)  # zeros that take no room
+    with open_trajectory(path, topology=tmp_path / "top.xyz") as source:
+        assert source.n_frames_hint == n_frames
+        assert next(source).structures.positions[11, 2] == np.float32(35 / 3)
+
+
 @pytest.mark.parametrize(("place", "value"), [(295, 180), (291, 102)])
 def test_a_damaged_netcdf_file_ends_the_child_that_reads_it(
     tmp_path: Path, place: int, value: int
 ) -> None:
-    path, atoms = tmp_path / "md.nc", Atoms("FeOH2C8", positions=np.arange(36).reshape(12, 3) / 3)
-    (tmp_path / "top.xyz").write_text("12\n\n" + "Fe 0 0 0\n" * 12)
-    with Written(str(path), "w") as out:
-        for _ in range(2):
-            frame = Frame()
-            for position in atoms.positions:
-                frame.add_atom(Atom("Fe"), list(position))
-            out.write(frame)
+    path = write_netcdf(tmp_path, n_frames=2)
     data = bytearray(path.read_bytes())
     data[place] = value
     path.write_bytes(data)
