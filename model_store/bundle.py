@@ -102,7 +102,7 @@ def open_bundle(folder: Path, keys: TrustedKeys | None = None) -> Bundle:
 MAX_CHECK_BYTES = 64 << 20
 _NO_ARRAYS = (
     *(KeyError, ValueError, TypeError, OSError, NotImplementedError, BadStructure),
-    *(zipfile.BadZipFile, struct.error, MemoryError),
+    *(zipfile.BadZipFile, struct.error),
 )
 
 

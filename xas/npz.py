@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 _DAMAGED = (
     *(EOFError, NotImplementedError, zipfile.BadZipFile, zlib.error, struct.error, KeyError),
     *(SyntaxError, TokenError, TypeError, AttributeError, OverflowError, RecursionError),
+    MemoryError,  # a shape may be any
 )
 
 

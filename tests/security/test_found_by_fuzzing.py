@@ -75,7 +75,8 @@ def test_a_damaged_check_input(bundle: Bundle, place: int) -> None:
         put(bundle, CHECK, bytes(data[: len(data) // 2])).check()
 
 
-HEADERS = [b"{'shape': (1 e, 'shape': (1", b"((((((((((", b"{'descr': [[[['<f4']]]]}", b"a" * 40]
+HUGE = b"{'descr': '<f8', 'fortran_order': False, 'shape': (%d,), }" % 10**14
+HEADERS = [b"{'shape': (1 e, 'shape': (1", b"((((((((((", b"{'descr': [[[['<f4']]]]}", HUGE]
 
 
 @pytest.mark.parametrize("header", HEADERS)
