@@ -1,7 +1,8 @@
 """The long form: make fuzz. Guided by coverage, slice by slice, with a table at the end.
 
 What escaped lies in ``.fuzz/escapes`` with its input; to see one again: --again FILE. What was done
-is added to ``tests/fuzz/record.jsonl``, a line a slice; --table prints it.
+is added to ``.fuzz/record.jsonl``, a line a slice. --table prints ``tests/fuzz/record.jsonl``: what
+was done so far, to which a campaign's lines are added by hand.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import tempfile
 from pathlib import Path
 
 import record
-from slices import ROOT, Count, run_slice
+from slices import PATHS, ROOT, Count, run_slice
 
 FIGURES = ("inputs", "refused", "contained", "escaped", "cpu_s")
 
@@ -22,8 +23,9 @@ def main() -> None:
     """See the module; ends with 1 where anything escaped."""
     words = _parser().parse_args()
     if words.table:
-        print(record.table(record.read(words.record)))  # noqa: T201
+        print(record.table(record.read(words.record or record.PATH)))  # noqa: T201
         return
+    sys.path += map(str, PATHS)
     if words.again:
         for path in words.again:
             look_again(path)
@@ -44,7 +46,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=int.from_bytes(os.urandom(3)))
     parser.add_argument("--blind", action="store_true", help="without atheris")
     parser.add_argument("--kept", type=Path, default=ROOT / ".fuzz", help="corpus and escapes")
-    parser.add_argument("--record", type=Path, default=record.PATH, help="what was done is added")
+    parser.add_argument("--record", type=Path, help="what was done; .fuzz/record.jsonl")
     parser.add_argument("--table", action="store_true", help="only print what was done so far")
     parser.add_argument("--again", type=Path, nargs="+", help="kept inputs, in this process")
     return parser
@@ -58,7 +60,9 @@ def fuzz(name: str, words: argparse.Namespace) -> Count:
     while (left := words.runs - sum(count.inputs for count in counts)) > 0:
         commit = record.commit_here()  # before: it may change while a slice runs
         count = run_slice(name, min(left, words.slice), seed, words.kept / "escapes", corpus)
-        record.add(words.record, count, seed, commit, guided=not words.blind)
+        record.add(
+            words.record or words.kept / "record.jsonl", count, seed, commit, guided=not words.blind
+        )
         counts.append(count)
         if not count.inputs:
             break  # what is known already ends it
