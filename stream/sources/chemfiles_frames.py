@@ -47,7 +47,7 @@ def open_frames(path: Path, name: str, resources: ExitStack) -> FrameFile:
     dcd = _dcd_file(path, name) if suffix == ".dcd" else None
     if dcd is None:
         frames = _Chemfiles(path, name, resources)
-        return FrameFile(name, len(frames), quietly(frames.read))
+        return FrameFile(name, frames.n_frames, quietly(frames.read))
     resources.callback(dcd.close)
     return _dcd(dcd, name)
 
@@ -100,12 +100,11 @@ class _Chemfiles:
         resources.callback(self._close)
         self._numbers = np.zeros(0, dtype=np.uint8)
         try:
-            self._n_frames = int(self._said()["n_frames"])
+            self.n_frames = int(self._said()["n_frames"])
         except OSError as error:
             raise BadTrajectory(f"{name}: cannot be read ({error})") from None
-
-    def __len__(self) -> int:
-        return self._n_frames
+        if self.n_frames > sys.maxsize:
+            raise BadTrajectory(f"{name}: cannot be read (it declares {self.n_frames} frames)")
 
     def _close(self) -> None:
         """End the child, which has nothing to lose."""

@@ -163,6 +163,14 @@ def test_a_netcdf_file_larger_than_the_memory_of_its_reader(tmp_path: Path) -> N
         assert next(source).structures.positions[11, 2] == np.float32(35 / 3)
 
 
+def test_a_netcdf_file_that_does_not_know_its_frames(tmp_path: Path) -> None:
+    data = bytearray(write_netcdf(tmp_path, 2).read_bytes())
+    data[4:8] = b"\xff" * 4  # "streaming"
+    (tmp_path / "md.nc").write_bytes(data)
+    with pytest.raises(BadTrajectory, match="declares 18446744073709551615 frames"):
+        open_trajectory(tmp_path / "md.nc", topology=tmp_path / "top.xyz")
+
+
 @pytest.mark.parametrize(("place", "value"), [(295, 180), (291, 102)])
 def test_a_damaged_netcdf_file_ends_the_child_that_reads_it(
     tmp_path: Path, place: int, value: int
