@@ -125,7 +125,8 @@ def _answer(out: BinaryIO, said: dict[str, Any], arrays: list[bytes]) -> None:
 
 
 def _limit_memory(file_bytes: int) -> None:
-    held = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    pages = Path("/proc/self/statm")  # of Linux: elsewhere no more is known than that it fits
+    held = int(pages.read_text().split()[0]) * resource.getpagesize() if pages.exists() else 8 << 30
     needed = min(MEMORY_BYTES, SMALL_BYTES + BYTES_A_BYTE * file_bytes)
     limit, hard = held + file_bytes + needed, resource.getrlimit(resource.RLIMIT_AS)[1]
     resource.setrlimit(
