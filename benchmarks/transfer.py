@@ -56,7 +56,7 @@ def measure(data: Path) -> dict[int, tuple[float, float]]:
         for n in SIZES:
             for _ in range(DRAWS):
                 some = rng.permutation(np.flatnonzero(~test))[:n]
-                started = fit_transfer(known.take(some), new.intensity[some])
+                started = fit_transfer(known.take(some), new.intensity[some], new.weights[some])
                 answers = (
                     from_scratch(features[some], new.intensity[some], features[test]),
                     started.predict(known.take(test)),

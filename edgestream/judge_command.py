@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -29,6 +29,13 @@ def models_judge(
         list[Path] | None,
         typer.Option("--trained-on", help="What either was trained on (npz); may be repeated."),
     ] = None,
+    out_of_fold: Annotated[
+        bool,
+        typer.Option(
+            "--out-of-fold",
+            help="Also on labels that they learned, by what the folds of their trainings said.",
+        ),
+    ] = False,
     newest: Annotated[int, typer.Option(min=0, help="So many labels at the end came last.")] = 0,
     promote: Annotated[
         bool, typer.Option("--promote", help="Make it champion, if the verdict allows.")
@@ -53,6 +60,10 @@ def models_judge(
 
     Which labels were trained on is known by the SHA-256 in both manifests: each of these files must
     be given, as --labels or --trained-on. Their groups (formulas, materials) are left out.
+    --out-of-fold takes them in: a training keeps what the networks of its cross-validation said of
+    the groups that they had not seen. That compares two trainings, not quite the two models.
+
+    edgestream models judge fe-k@2 --labels all.npz --out-of-fold --report verdict/
 
     Exit codes: 0 promote, 1 refuse, 2 bad input (also: somebody else moved the champion meanwhile).
     """
@@ -61,11 +72,20 @@ def models_judge(
     from edgestream.models import open_store
     from edgestream.progress import show_progress
     from edgestream.tables import print_json
+    from trainer.verdict import Rules
 
     store = open_store(models)
     with show_progress("judging", quiet=quiet) as progress:
         judged = _judge(
-            store, candidate, against, labels, trained_on or [], newest, seed, report, progress
+            store,
+            candidate,
+            against,
+            (labels, trained_on or []),
+            report,
+            progress,
+            newest=newest,
+            out_of_fold=out_of_fold,
+            rules=Rules(seed=seed),
         )
     moved = judged.promote(store, who or operator()) if promote else ""
     if as_json:
@@ -80,15 +100,12 @@ def _judge(
     store: Store,
     candidate: str,
     against: str | None,
-    labels: Path,
-    trained_on: list[Path],
-    newest: int,
-    seed: int,
+    files: tuple[Path, list[Path]],
     report: Path,
     progress: Progress,
+    **choices: Any,
 ) -> Judged:
     from trainer.judging import judge_bundles
-    from trainer.verdict import Rules
 
     name, _, which = candidate.partition("@")
     if not which:
@@ -97,10 +114,8 @@ def _judge(
     return judge_bundles(
         store.get(against or name),
         store.get(candidate),
-        labels,
-        trained_on,
+        *files,
         report,
-        newest=newest,
-        rules=Rules(seed=seed),
+        **choices,
         tell=lambda step: progress.update(step, len(steps), steps[min(step, len(steps) - 1)]),
     )

@@ -104,6 +104,13 @@ def fit_error_model(residual: Array, variance: Array, novelty: Array, energy: Ar
     return best[1]
 
 
+def evenly(weights: Array, n: int) -> NDArray[np.int64]:
+    """Which of the labels, (n,) rising: each as often as its part of all weights (n_labels,) says,
+    rounded; for as many as there are, of one weight, each once."""
+    ends = np.cumsum(weights)
+    return np.searchsorted(ends, (np.arange(n) + 0.5) / n * ends[-1])
+
+
 def _typical(size: Array, energy: Array) -> Array:
     """What 68.27 % of the errors at each energy stay below, smoothed over energy."""
     chosen = sampled_energies(energy)

@@ -17,6 +17,7 @@ from trainer.calibrate import (
     ErrorModel,
     conformal_reach,
     cross_fitted_sigma,
+    evenly,
     fit_error_model,
     smoothed_variance,
     within_reach,
@@ -41,6 +42,7 @@ class OutOfFold:
 
     Rows are the labels in their order, once for each repeat of the cross-validation.
 
+    n_labels  rows of one repeat
     label     (n_rows,) int64, which label a row is about
     fold      (n_rows,) int64, in which fold it was held out; other repeats have other folds
     mean      (n_rows, n_energy) float64
@@ -49,6 +51,7 @@ class OutOfFold:
     target    (n_rows, n_energy) float64, what is true
     """
 
+    n_labels: int
     label: NDArray[np.int64]
     fold: NDArray[np.int64]
     mean: Array
@@ -69,8 +72,23 @@ class OutOfFold:
     @property
     def repeats(self) -> list[slice]:
         """The rows of each repeat."""
-        n = int(self.label.max()) + 1
-        return [slice(start, start + n) for start in range(0, len(self.label), n)]
+        starts = range(0, len(self.label), self.n_labels)
+        return [slice(start, start + self.n_labels) for start in starts]
+
+    def in_proportion(self, weights: Array) -> OutOfFold:
+        """Each label as often as its weight says; as it is where all weights are alike.
+
+        weights  (n_labels,). What is calibrated or measured on these rows is weighted: labels that
+                 are trusted little neither widen the error bars nor count much in a median.
+        """
+        drawn = evenly(weights, self.n_labels)
+        rows = np.concatenate([np.arange(len(self.label))[part][drawn] for part in self.repeats])
+        return OutOfFold(
+            self.n_labels,
+            *(a[rows] for a in (self.label, self.fold, self.mean, self.variance)),
+            self.distance[rows],
+            self.target[rows],
+        )
 
     def error_model(self, energy: Array) -> ErrorModel:
         """Calibrated on all of these predictions."""
@@ -120,7 +138,12 @@ def cross_validate(recipe: Recipe, labels: Labels, features: Array, clock: Clock
     ]
     sides = [fold == k for fold in dealt for k in range(recipe.folds)]
     lessons = [
-        Lesson(features[~held_out], labels.intensity[~held_out], recipe.seed + 1 + k)
+        Lesson(
+            features[~held_out],
+            labels.intensity[~held_out],
+            recipe.seed + 1 + k,
+            labels.weights[~held_out],
+        )
         for k, held_out in enumerate(sides)
     ]
     ensembles = fit_each(recipe, lessons, clock.epoch, clock.checkpoints)
@@ -139,9 +162,8 @@ def _empty(labels: Labels, fold: NDArray[np.int64]) -> OutOfFold:
     n = len(labels)
     target = np.tile(labels.intensity, (len(fold) // n, 1))
     label = np.arange(len(fold)) % n
-    return OutOfFold(
-        label, fold, np.empty_like(target), np.empty_like(target), np.empty(len(fold)), target
-    )
+    empty = np.empty_like(target), np.empty_like(target), np.empty(len(fold))
+    return OutOfFold(n, label, fold, *empty, target)
 
 
 def _distance(ensemble: Ensemble, known: Array, asked: Array) -> Array:

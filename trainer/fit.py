@@ -36,11 +36,21 @@ def silent(_loss: float) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Lesson:
-    """What one ensemble learns from: features (n, n_features), spectra (n, n_energy), its seed."""
+    """What one ensemble learns from: features (n, n_features), spectra (n, n_energy), its seed.
+
+    weights  (n,) how much each label counts in what is minimised, relative to the others. Scales
+             and principal components are of all alike: a light label is still a known structure.
+    """
 
     features: NDArray[np.float64]
     spectra: NDArray[np.float64]
     seed: int
+    weights: NDArray[np.float64]
+
+    @property
+    def shares(self) -> Tensor:
+        """(n,) float64: the weights, with a mean of 1."""
+        return torch.from_numpy(self.weights / self.weights.mean())
 
 
 def fit(
@@ -49,9 +59,12 @@ def fit(
     spectra: NDArray[np.float64],
     epoch_done: EpochDone = silent,
     checkpoints: Checkpoints | None = None,
+    weights: NDArray[np.float64] | None = None,
 ) -> Ensemble:
-    """All members of an ensemble, ready to predict; see ``fit_each``."""
-    lesson = Lesson(features, spectra, recipe.seed)
+    """All members of an ensemble, ready to predict; see ``fit_each``. Without weights all labels
+    count alike."""
+    alike = np.ones(len(features)) if weights is None else weights
+    lesson = Lesson(features, spectra, recipe.seed, alike)
     return fit_each(recipe, [lesson], epoch_done, checkpoints)[0]
 
 
@@ -121,7 +134,8 @@ def _fit_member(
     if checkpoints is None:
         _learn(recipe, network, lesson, generator, epoch_done)
         return network.eval().requires_grad_(False)
-    path = checkpoints.path(recipe, member, lesson.seed, lesson.features, lesson.spectra)
+    arrays = (lesson.features, lesson.spectra, lesson.weights)
+    path = checkpoints.path(recipe, member, lesson.seed, *arrays)
     if checkpoints.restore(path, network):
         for _ in range(recipe.epochs):
             epoch_done(float("nan"))
@@ -142,7 +156,7 @@ def _learn(
     with _one_thread():
         with torch.no_grad():
             inputs = network.inputs(torch.from_numpy(lesson.features.astype(np.float32)))
-        _descend(recipe, network, inputs, spectra, generator, epoch_done)
+        _descend(recipe, network, inputs, (spectra, lesson.shares.float()), generator, epoch_done)
 
 
 def _fit_kernel(recipe: Recipe, scaling: Scaling, lesson: Lesson) -> KernelMember | None:
@@ -157,7 +171,7 @@ def _fit_kernel(recipe: Recipe, scaling: Scaling, lesson: Lesson) -> KernelMembe
     components = (lesson.spectra - scaling.mean_spectrum) @ (scaling.decoder.T / lengths)
     x, w, y = (torch.from_numpy(a.astype(np.float32)) for a in (clipped, weights, components))
     with _one_thread(), torch.no_grad():
-        kernel = fit_kernel(recipe.kernel, x, w, y, lesson.seed)
+        kernel = fit_kernel(recipe.kernel, x, w, y, lesson.shares, lesson.seed)
         kernel.coefficients.div_(torch.from_numpy(lengths))
         return KernelMember(kernel)
 
@@ -185,11 +199,13 @@ def _descend(
     recipe: Recipe,
     network: Ensemble,
     inputs: Tensor,
-    spectra: Tensor,
+    wanted: tuple[Tensor, Tensor],
     generator: Generator,
     epoch_done: EpochDone,
 ) -> None:
-    """Train in place; the weights end as their moving average."""
+    """Train in place; the weights end as their moving average. wanted: spectra, and their shares
+    of the loss."""
+    spectra, shares = wanted
     n = len(inputs)
     batch = min(recipe.batch, n)
     steps = n // batch
@@ -201,7 +217,7 @@ def _descend(
         for step in range(steps):
             chosen = order[step * batch : (step + 1) * batch]
             outputs = network.outputs(inputs[chosen], generator)
-            loss = _loss(recipe, outputs[0], spectra[chosen])
+            loss = (shares[chosen] * _losses(recipe, outputs[0], spectra[chosen])).mean()
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
@@ -230,10 +246,11 @@ def _optimiser(
     return optimiser, schedule
 
 
-def _loss(recipe: Recipe, outputs: Tensor, targets: Tensor) -> Tensor:
+def _losses(recipe: Recipe, outputs: Tensor, targets: Tensor) -> Tensor:
+    """(n,), of each spectrum."""
     if recipe.loss == "l1":
-        return ((outputs - targets).abs().sum(-1) / targets.sum(-1)).mean()
-    return ((outputs - targets) ** 2).mean()
+        return (outputs - targets).abs().sum(-1) / targets.sum(-1)
+    return ((outputs - targets) ** 2).mean(-1)
 
 
 def _average(averages: list[Tensor], network: Ensemble, decay: float) -> None:

@@ -5,13 +5,15 @@ candidate is promoted only if all of this holds:
 
 - it is better beyond its bootstrap confidence on all held-out labels, or on the newest of them,
   and not worse on the other;
-- its intervals hold as many points as they say, within stated points;
+- its intervals hold as many points as they say, within stated points; they may hold more where
+  they are no wider than the champion's;
 - it is not worse on any named subgroup, beyond what many comparisons at once find by chance.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +31,8 @@ WORST = "labels that either model gets badly wrong"
 BADLY_WRONG_QUANTILE = 0.9
 SMALLEST_PERCENT = 1e-3
 """Errors below are equal: a ratio of two of them says nothing."""
+SMALLEST_BAR = 1e-12
+"""Of a model that says nothing of its errors: any other bar is wider."""
 
 
 def judge(
@@ -39,6 +43,7 @@ def judge(
     subgroups: Mapping[str, Mask],
     newest: Mask | None = None,
     rules: Rules = RULES,
+    weights: Array | None = None,
 ) -> Verdict:
     """May the candidate take the champion's place? The same input gives the same verdict.
 
@@ -46,6 +51,7 @@ def judge(
     groups     (n,) what is drawn together
     subgroups  name -> (n,), on none of which the candidate may be worse
     newest     (n,) the labels that came last; None: none is newer than another
+    weights    (n,) of each label in every mean; None: all count alike
     """
     if faults := _unfit(target, champion, candidate, groups, rules):
         return Verdict(
@@ -54,9 +60,10 @@ def judge(
     errors = [percentage_error(p.mean, target) for p in (champion, candidate)]
     late = np.zeros(len(target), dtype=np.bool_) if newest is None else newest
     views = {ALL: np.ones(len(target), dtype=np.bool_)} | ({NEWEST: late} if late.any() else {})
-    changes = _changes(errors, views, groups, rules)
-    parts = _subgroup_changes(errors, {**subgroups, WORST: _badly_wrong(errors)}, groups, rules)
-    covered = _coverage(target, champion, candidate, groups, rules)
+    labels = _Labels(groups, np.ones(len(target)) if weights is None else weights, rules)
+    changes = _changes(errors, views, labels)
+    parts = _subgroup_changes(errors, {**subgroups, WORST: _badly_wrong(errors)}, labels)
+    covered = _coverage(target, champion, candidate, labels)
     against = [
         *_not_better(changes, rules),
         *_worse(parts, rules),
@@ -70,6 +77,28 @@ def judge(
         coverage=covered,
         rules=rules,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class _Labels:
+    """How the labels are drawn: groups and weights (n,)."""
+
+    groups: NDArray[np.str_]
+    weights: Array
+    rules: Rules
+
+    def resampled(self, values: Array, known: Mask | None = None) -> Resampled:
+        """Means of values (n, k), where they are known."""
+        weights = self.weights[:, None] * (np.ones_like(values) if known is None else known)
+        return resample(values, weights, self.groups, self.rules.draws, self.rules.seed)
+
+    def log_ratio(self, errors: list[Array], views: Mapping[str, Mask]) -> Resampled:
+        """Of candidate's error by champion's, in each view."""
+        champion, candidate = (np.maximum(e, SMALLEST_PERCENT) for e in errors)
+        ratio = np.log(candidate / champion)
+        return self.resampled(
+            np.repeat(ratio[:, None], len(views), 1), np.stack(list(views.values()), axis=1)
+        )
 
 
 def _unfit(
@@ -101,26 +130,9 @@ def _badly_wrong(errors: list[Array]) -> Mask:
     return np.asarray(worst >= np.quantile(worst, BADLY_WRONG_QUANTILE))
 
 
-def _log_ratio(errors: list[Array]) -> Array:
-    champion, candidate = (np.maximum(e, SMALLEST_PERCENT) for e in errors)
-    ratio: Array = np.log(candidate / champion)
-    return ratio
-
-
-def _resampled(
-    values: Array, views: Mapping[str, Mask], groups: NDArray[np.str_], rules: Rules
-) -> Resampled:
-    known = np.stack(list(views.values()), axis=1)
-    return resample(
-        np.repeat(values[:, None], len(views), 1), known, groups, rules.draws, rules.seed
-    )
-
-
-def _changes(
-    errors: list[Array], views: Mapping[str, Mask], groups: NDArray[np.str_], rules: Rules
-) -> tuple[Change, ...]:
+def _changes(errors: list[Array], views: Mapping[str, Mask], labels: _Labels) -> tuple[Change, ...]:
     """Of all and of the newest: two chances to be better, so each needs twice the confidence."""
-    found = _resampled(_log_ratio(errors), views, groups, rules)
+    found, rules = labels.log_ratio(errors, views), labels.rules
     each = 1.0 - (1.0 - rules.confidence) / len(views)
     low, high = found.interval(2.0 * each - 1.0)  # one side of it is what is asked for
     return tuple(
@@ -130,10 +142,10 @@ def _changes(
 
 
 def _subgroup_changes(
-    errors: list[Array], views: Mapping[str, Mask], groups: NDArray[np.str_], rules: Rules
+    errors: list[Array], views: Mapping[str, Mask], labels: _Labels
 ) -> tuple[Change, ...]:
     """Of subgroups: the intervals hold all at once, however many there are."""
-    found = _resampled(_log_ratio(errors), views, groups, rules)
+    found, rules = labels.log_ratio(errors, views), labels.rules
     enough = found.n_groups >= rules.least_subgroup
     tested = Resampled(found.mean[enough], found.drawn[:, enough], found.n_groups[enough])
     reach = tested.joint_reach(rules.confidence) * found.standard_error
@@ -175,31 +187,38 @@ def _finding(low: float, high: float, tolerance: float) -> str:
 
 
 def _coverage(
-    target: Array,
-    champion: Prediction,
-    candidate: Prediction,
-    groups: NDArray[np.str_],
-    rules: Rules,
+    target: Array, champion: Prediction, candidate: Prediction, labels: _Labels
 ) -> tuple[Coverage, ...]:
+    """Too narrow is refused. Too wide, on the safe side, is refused only where it is wider than
+    what the champion says of the same labels: else whoever reads the bars gains in any case."""
     held = [_held(p, target) for p in (champion, candidate)]
-    known = np.ones_like(held[1], dtype=np.bool_)
-    found = resample(held[1], known, groups, rules.draws, rules.seed)
-    reach = found.joint_reach(rules.confidence) * found.standard_error
+    found, points = labels.resampled(held[1]), labels.rules.coverage_points
+    reach = found.joint_reach(labels.rules.confidence) * found.standard_error
     low, high = 100.0 * (found.mean - reach), 100.0 * (found.mean + reach)
+    width = _width(champion, candidate, labels.weights)
     return tuple(
         Coverage(
             level=100.0 * level,
-            champion=100.0 * float(held[0][:, i].mean()),
+            champion=100.0 * float(np.average(held[0][:, i], weights=labels.weights)),
             candidate=100.0 * float(found.mean[i]),
             low=float(low[i]),
             high=float(high[i]),
+            width=float(width[i]),
             kept=bool(
-                low[i] <= 100.0 * level + rules.coverage_points
-                and high[i] >= 100.0 * level - rules.coverage_points
+                high[i] >= 100.0 * level - points
+                and (low[i] <= 100.0 * level + points or width[i] <= 1.0)
             ),
         )
         for i, level in enumerate(LEVELS.values())
     )
+
+
+def _width(champion: Prediction, candidate: Prediction, weights: Array) -> Array:
+    """How wide the candidate's intervals are by the champion's, (n_levels,): geometric mean over
+    labels of the ratio of their means over energy."""
+    bars = [np.maximum(p.std.mean(axis=1), SMALLEST_BAR) for p in (champion, candidate)]
+    ratio = np.exp(np.average(np.log(bars[1] / bars[0]), weights=weights))
+    return np.array([ratio * candidate.reach[k] / champion.reach[k] for k in LEVELS])
 
 
 def _held(said: Prediction, target: Array) -> Array:
@@ -236,10 +255,16 @@ def _worse(parts: tuple[Change, ...], rules: Rules) -> list[str]:
 def _not_calibrated(covered: tuple[Coverage, ...], rules: Rules) -> list[str]:
     return [
         f"its {c.level:.0f} % intervals hold {c.candidate:.1f} % of the points ({c.low:.1f} to "
-        f"{c.high:.1f}), not {c.level:.0f} +- {rules.coverage_points:g}"
+        f"{c.high:.1f}), not {c.level:.0f} +- {rules.coverage_points:g}{_and_wider(c)}"
         for c in covered
         if not c.kept
     ]
+
+
+def _and_wider(c: Coverage) -> str:
+    if c.candidate < c.level:
+        return ""
+    return f", and are {100.0 * (c.width - 1.0):.1f} % wider than the champion's"
 
 
 def _in_favour(
@@ -254,7 +279,9 @@ def _in_favour(
             for c in changes
         ),
         f"not worse on any of {n_tested} subgroups",
-        f"its {levels} % intervals hold {held} % of the points",
+        f"its {levels} % intervals hold {held} % of the points, and are by "
+        f"{', '.join(f'{100.0 * (c.width - 1.0):+.1f}' for c in covered)} % wider than the "
+        "champion's",
     ]
 
 

@@ -155,10 +155,12 @@ def change_row(c: Change) -> list[str]:
 
 
 def _coverage_table(j: Judgement) -> str:
-    head = ["interval %", "champion holds", "candidate holds", "from", "to", "within the rules"]
+    head = ["interval %", "champion holds", "candidate holds", "from", "to"]
+    head += ["width by the champion's", "within the rules"]
     rows = [
         [
             *(f"{v:.1f}" for v in (c.level, c.champion, c.candidate, c.low, c.high)),
+            f"{c.width:.2f}",
             "yes" if c.kept else "no",
         ]
         for c in j.verdict.coverage

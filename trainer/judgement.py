@@ -27,13 +27,14 @@ Mask = NDArray[np.bool_]
 class Trial:
     """Labels that neither model was trained on, with what both say of them.
 
-    energy (n_energy,) eV; target (n, n_energy); names, groups (n,); newest (n,) the last ones
+    energy (n_energy,) eV; target (n, n_energy); names, groups, weights (n,); newest (n,) the last
     """
 
     energy: Array
     target: Array
     names: NDArray[np.str_]
     groups: NDArray[np.str_]
+    weights: Array
     newest: Mask
     subgroups: dict[str, Mask]
     champion: Prediction
@@ -49,32 +50,38 @@ class Trial:
             self.subgroups,
             self.newest,
             rules,
+            self.weights,
         )
 
 
+def answers_of(bundle: Bundle, labels: Labels, chosen: Mask) -> Prediction:
+    """What a stored model says of the chosen labels, (n_labels,) bool. Raises BadLabels where it
+    predicts another element, or none of these energies."""
+    where = np.flatnonzero(chosen)
+    sites = Sites(labels.sites.structure[where], labels.sites.atom[where])
+    return predict_labels(bundle, labels.batch, sites, labels.energy)
+
+
 def trial_of(
-    champion: Bundle,
-    candidate: Bundle,
     labels: Labels,
     chosen: Mask,
+    said: tuple[Prediction, Prediction],
     newest: Mask | None = None,
     charge: NDArray[np.int64] | None = None,
 ) -> Trial:
-    """Let both models predict the chosen labels, (n_labels,) bool; see ``held_out`` for which.
+    """The chosen labels, (n_labels,) bool, with what champion and candidate said of these.
 
-    newest, charge  (n_labels,), where they are known. Raises BadLabels where a model predicts
-    another element or edge, or none of these energies.
+    newest, charge  (n_labels,), where they are known
     """
-    _require_same_edge(champion, candidate, labels)
     where = np.flatnonzero(chosen)
     sites = Sites(labels.sites.structure[where], labels.sites.atom[where])
-    said = [predict_labels(b, labels.batch, sites, labels.energy) for b in (champion, candidate)]
     late = np.zeros(len(labels), dtype=np.bool_) if newest is None else newest
     return Trial(
         energy=labels.energy,
         target=labels.intensity[where],
         names=labels.names[where],
         groups=labels.groups[where],
+        weights=labels.weights[where],
         newest=late[where],
         subgroups=subgroups(
             labels.batch, sites, said[0].novelty, None if charge is None else charge[where]
@@ -84,7 +91,8 @@ def trial_of(
     )
 
 
-def _require_same_edge(champion: Bundle, candidate: Bundle, labels: Labels) -> None:
+def require_same_edge(champion: Bundle, candidate: Bundle, labels: Labels) -> None:
+    """Raise BadLabels where the two cannot be compared on these labels."""
     a, b = champion.manifest, candidate.manifest
     if (a.element, a.edge) != (b.element, b.edge):
         raise BadLabels(

@@ -15,9 +15,20 @@ from model_store.verification import parity_fault
 from trainer.archive import Labels, read_labels
 from trainer.gate_page import JSON, write_report
 from trainer.held_out import unseen
-from trainer.judgement import Judgement, Trial, judgement_of, trial_of
+from trainer.judgement import (
+    Judgement,
+    Trial,
+    answers_of,
+    judgement_of,
+    require_same_edge,
+    trial_of,
+)
+from trainer.kept_answers import KeptAnswers
+from trainer.prediction import Prediction, reach_of
 from trainer.verdict import RULES, Rules
 from xas.errors import Reject
+
+Mask = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,22 +75,34 @@ def judge_bundles(
     report: Path,
     *,
     newest: int = 0,
+    out_of_fold: bool = False,
     rules: Rules = RULES,
     tell: Callable[[int], None] = lambda _step: None,
 ) -> Judged:
     """Judge on the labels of a file whose groups neither was trained on, and write the report.
 
-    trained_on  files; among these and ``labels`` must be what both manifests name by SHA-256
-    newest      so many labels at the end of the file came last
+    trained_on   files; among these and ``labels`` must be what both manifests name by SHA-256
+    newest       so many labels at the end of the file came last
+    out_of_fold  judge also on labels that a model has learned, by what the folds of its training
+                 said of them before: this compares recipes and data rather than the two networks
 
     Raises Reject where it is not known what one was trained on, or nothing is left to judge by.
     """
     tell(0)
     found = read_labels(labels)
-    chosen, how = _held_out((champion, candidate), found, [read_labels(p) for p in trained_on])
+    require_same_edge(champion, candidate, found)
+    known = {one.sha256: one for one in (found, *map(read_labels, trained_on))}
     tell(1)
+    said = [
+        _Said.by(bundle, found, _learned(bundle, known), out_of_fold)
+        for bundle in (champion, candidate)
+    ]
+    chosen = said[0].honest & said[1].honest
+    _require_some(chosen, found, said, out_of_fold)
     late = np.arange(len(found)) >= len(found) - newest
-    trial = trial_of(champion, candidate, found, chosen, late, charges_of(labels, len(found)))
+    both = said[0].answers.take(chosen), said[1].answers.take(chosen)
+    trial = trial_of(found, chosen, both, late, charges_of(labels, len(found)))
+    how = _how_held_out(found, said)
     tell(2)
     judgement = judgement_of(champion, candidate, found, trial, how, rules)
     tell(3)
@@ -105,20 +128,75 @@ def charges_of(path: Path, n: int) -> NDArray[np.int64] | None:
     return np.asarray(charge, dtype=np.int64)
 
 
-def _held_out(
-    bundles: tuple[Bundle, Bundle], labels: Labels, files: list[Labels]
-) -> tuple[NDArray[np.bool_], str]:
-    """Which labels neither was trained on, and how that is known."""
-    known = {one.sha256: one for one in (labels, *files)}
-    learned = [_learned(bundle, known) for bundle in bundles]
-    chosen = unseen(labels.groups, *(one.groups for one in learned))
-    names = ", ".join(dict.fromkeys(one.file for one in learned))
-    if not chosen.any():
-        raise Reject(
-            f"{labels.file}: every {labels.grouped_by} in it is in {names}, which one of them was "
-            "trained on: nothing is left to judge by; give labels that neither has seen"
-        )
-    return chosen, f"no {labels.grouped_by} of these is in {names}, which the manifests name"
+@dataclass(frozen=True, slots=True)
+class _Said:
+    """What one model says of all n labels; NaN where it may know them.
+
+    honest     (n,) bool, of which it had seen nothing when it said so
+    recalled   (n,) bool, of which it has learned since: these are answers of the folds
+    """
+
+    reference: str
+    learned: Labels
+    answers: Prediction
+    honest: Mask
+    recalled: Mask
+
+    @classmethod
+    def by(cls, bundle: Bundle, labels: Labels, learned: Labels, out_of_fold: bool) -> _Said:
+        """Ask the stored model where all is new to it, and else perhaps what its training kept."""
+        fresh = unseen(labels.groups, learned.groups)
+        answers, recalled = _blank(labels, reach_of(bundle.manifest)), np.zeros_like(fresh)
+        _fill(answers, fresh, answers_of(bundle, labels, fresh))
+        if out_of_fold and (kept := KeptAnswers.read(bundle)):
+            said, where = kept.on(labels, learned, bundle)
+            recalled[where] = True
+            _fill(answers, recalled & ~fresh, said.take(~fresh[where]))
+        return cls(bundle.reference, learned, answers, fresh | recalled, recalled & ~fresh)
+
+
+def _blank(labels: Labels, reach: dict[str, float]) -> Prediction:
+    nothing = np.full((2, *labels.intensity.shape), np.nan)
+    return Prediction(
+        mean=nothing[0], std=nothing[1], novelty=np.full(len(labels), np.nan), reach=reach
+    )
+
+
+def _fill(answers: Prediction, where: Mask, said: Prediction) -> None:
+    answers.mean[where], answers.std[where] = said.mean, said.std
+    answers.novelty[where] = said.novelty
+
+
+def _require_some(chosen: Mask, labels: Labels, said: Sequence[_Said], out_of_fold: bool) -> None:
+    if chosen.any():
+        return
+    names = ", ".join(dict.fromkeys(one.learned.file for one in said))
+    silent = [one.reference for one in said if not one.honest.any()]
+    remedy = (
+        f"{' and '.join(silent) or 'one of them'} left no answers of its folds (trained before "
+        "these were kept?): train it again, or give labels that neither has seen"
+        if out_of_fold
+        else "give labels that neither has seen, or judge by what the folds of both trainings "
+        "said of these: --out-of-fold"
+    )
+    raise Reject(
+        f"{labels.file}: every {labels.grouped_by} in it is in {names}, which one of them was "
+        f"trained on: nothing is left to judge by; {remedy}"
+    )
+
+
+def _how_held_out(labels: Labels, said: Sequence[_Said]) -> str:
+    names = ", ".join(dict.fromkeys(one.learned.file for one in said))
+    recalled = [
+        f"{int(one.recalled.sum())} by {one.reference}" for one in said if one.recalled.any()
+    ]
+    if not recalled:
+        return f"no {labels.grouped_by} of these is in {names}, which the manifests name"
+    return (
+        f"out of fold: of labels learned since ({', '.join(recalled)}) counts what networks of the "
+        f"same training said that had not seen their {labels.grouped_by}; else, no "
+        f"{labels.grouped_by} is in {names}, which the manifests name"
+    )
 
 
 def _learned(bundle: Bundle, known: dict[str, Labels]) -> Labels:

@@ -56,11 +56,17 @@ class KernelMember(nn.Module):
 
 
 def fit_kernel(
-    recipe: KernelRecipe, clipped: Tensor, weights: Tensor, components: Tensor, seed: int
+    recipe: KernelRecipe,
+    clipped: Tensor,
+    weights: Tensor,
+    components: Tensor,
+    shares: Tensor,
+    seed: int,
 ) -> Kernel:
     """Fit to standardised features (n, n_features) and components of spectra (n, n_outputs).
 
-    ``weights`` (n_features,) multiply the features where the search for a metric begins.
+    ``weights`` (n_features,) multiply the features where the search for a metric begins;
+    ``shares`` (n,), of each label in the sum of squared errors, have a mean of 1.
 
     It learns from all labels; at most ``recipe.points`` of them become centres. Metric and points
     are rounded to what a bundle stores before the coefficients are found. The weight of a component
@@ -74,15 +80,17 @@ def fit_kernel(
     metric = torch.eye(x.shape[1])
     for _ in range(recipe.rounds):
         metric = _spread(x, metric, recipe.reach, generator)
-        metric = _steeper(x, metric, _solved(x @ metric, y, recipe.ridge), generator)
+        solved = _solved(x @ metric, y, recipe.ridge, shares[some])
+        metric = _steeper(x, metric, solved, generator)
     metric = _leading(_spread(x, metric, recipe.reach, generator), recipe.rank)
     metric = (weights[:, None] * (span @ metric)).half().float()
     mapped = clipped @ metric
     points = mapped.half().float()
     if len(points) <= recipe.points:
-        return Kernel(metric, points, _solved(points, components, recipe.ridge).float())
+        return Kernel(metric, points, _solved(points, components, recipe.ridge, shares).float())
     points = points[_far_apart(mapped, recipe.points)]
-    return Kernel(metric, points, _regressed(mapped, points, components, recipe.ridge).float())
+    found = _regressed(mapped, points, components, recipe.ridge, shares)
+    return Kernel(metric, points, found.float())
 
 
 def squared_distances(a: Tensor, b: Tensor) -> Tensor:
@@ -98,19 +106,21 @@ def matern(squared: Tensor) -> Tensor:
     return (1.0 + r) * torch.exp(-r)
 
 
-def _solved(points: Tensor, y: Tensor, ridge: float) -> Tensor:
+def _solved(points: Tensor, y: Tensor, ridge: float, shares: Tensor) -> Tensor:
+    """Weighted ridge regression: the lighter a label, the larger its own ridge."""
     kernel = matern(squared_distances(points, points)).double()
-    kernel.diagonal().add_(ridge)
+    kernel.diagonal().add_(ridge / shares.double())
     solved: Tensor = torch.cholesky_solve(y.double(), torch.linalg.cholesky(kernel))
     return solved
 
 
-def _regressed(asked: Tensor, points: Tensor, y: Tensor, ridge: float) -> Tensor:
+def _regressed(asked: Tensor, points: Tensor, y: Tensor, ridge: float, shares: Tensor) -> Tensor:
     """Least squares over all data on few centres. Rasmussen and Williams (2006), eq. 8.12."""
     across = matern(squared_distances(asked, points)).double()
-    square = across.T @ across + ridge * matern(squared_distances(points, points)).double()
+    weighed = (across * shares.double()[:, None]).T
+    square = weighed @ across + ridge * matern(squared_distances(points, points)).double()
     square.diagonal().add_(JITTER)
-    wanted = across.T @ y.double()
+    wanted = weighed @ y.double()
     solved: Tensor = torch.cholesky_solve(wanted, torch.linalg.cholesky(square))
     return solved
 

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
-Mask = NDArray[np.bool_]
 
 _BLOCK = 256  # draws at a time: (256, n_groups) counts
 
@@ -53,28 +52,30 @@ class Resampled:
 
 
 def resample(
-    values: Array, known: Mask, groups: NDArray[np.str_], draws: int, seed: int
+    values: Array, weights: Array, groups: NDArray[np.str_], draws: int, seed: int
 ) -> Resampled:
-    """Means over labels of ``values`` (n, k) where ``known`` (n, k), in ``draws`` draws of groups.
+    """Means over labels of ``values`` (n, k), in ``draws`` draws of groups.
+
+    weights  (n, k): of each label where its value is known, 0 where it is not
 
     Each draw takes as many groups as there are, with replacement. A quantity that a draw knows
     nothing of has its mean there.
     """
     member = np.unique(groups, return_inverse=True)[1]
     n = int(member.max()) + 1
-    sums, counts = np.zeros((n, values.shape[1])), np.zeros((n, values.shape[1]))
-    np.add.at(sums, member, np.where(known, values, 0.0))
-    np.add.at(counts, member, known.astype(np.float64))
-    mean = _ratio(sums.sum(axis=0), counts.sum(axis=0), np.zeros(values.shape[1]))
+    sums, totals = (np.zeros((n, values.shape[1])) for _ in range(2))
+    np.add.at(sums, member, weights * np.where(weights > 0.0, values, 0.0))
+    np.add.at(totals, member, weights)
+    mean = _ratio(sums.sum(axis=0), totals.sum(axis=0), np.zeros(values.shape[1]))
     random = np.random.default_rng(seed)
     drawn = np.empty((draws, values.shape[1]))
     for first in range(0, draws, _BLOCK):
         size = min(_BLOCK, draws - first)
         times = random.multinomial(n, np.full(n, 1.0 / n), size=size).astype(np.float64)
-        drawn[first : first + size] = _ratio(times @ sums, times @ counts, mean)
-    return Resampled(mean, drawn, (counts > 0).sum(axis=0))
+        drawn[first : first + size] = _ratio(times @ sums, times @ totals, mean)
+    return Resampled(mean, drawn, (totals > 0.0).sum(axis=0))
 
 
-def _ratio(sums: Array, counts: Array, otherwise: Array) -> Array:
-    ratio: Array = np.where(counts > 0, sums / np.maximum(counts, 1.0), otherwise)
+def _ratio(sums: Array, totals: Array, otherwise: Array) -> Array:
+    ratio: Array = np.where(totals > 0.0, sums / np.where(totals > 0.0, totals, 1.0), otherwise)
     return ratio

@@ -29,6 +29,7 @@ from model_store.store import Store
 from trainer.archive import Labels, read_labels
 from trainer.check_input import check_structures
 from trainer.extra import require_extra
+from trainer.kept_answers import KEPT, KeptAnswers
 from trainer.progress import Callback, Clock
 from trainer.recipe import Recipe, recipe_of
 from trainer.report import (
@@ -134,6 +135,7 @@ class _Trained:
     settings: dict[str, Any]
     members: int
     onnx: bytes
+    kept: bytes
     answer: Callable[[Array], Answer]
     quality: tuple[Measures, ...]
     calibration: Calibration
@@ -170,19 +172,22 @@ def _train(
     clock.checkpoints = None if checkpoints is None else Checkpoints(checkpoints)
     split = split_name(labels, recipe)
     features = featurise(recipe, labels)
-    held_out = cross_validate(recipe, labels, features, clock)
+    held_out = cross_validate(recipe, labels, features, clock).in_proportion(labels.weights)
     energy, edge_ev = labels.energy, edge_energy_ev(labels.element, request.edge)
     error_model, sigma = held_out.error_model(energy), held_out.sigma(energy)
     quality = [*measures(request.name, split, labels, request.edge, held_out, sigma)]
     if paper:
         clock.model = BASELINE
         known = cross_validate(paper, labels, featurise(paper, labels), clock)
+        known = known.in_proportion(labels.weights)
         quality += measures(BASELINE, split, labels, request.edge, known, known.sigma(energy))
         clock.model = ""
     if labels.sha256 == FE_K_XANESNET:
         quality += published_rows()
     clock.stage = "fit to all labels"
-    ensemble = fit(recipe, features, labels.intensity, clock.epoch, clock.checkpoints)
+    ensemble = fit(
+        recipe, features, labels.intensity, clock.epoch, clock.checkpoints, labels.weights
+    )
     predictor = assemble(ensemble, error_model, held_out.novelty_unit, energy, features)
     calibration = calibration_record(
         held_out.figures(error_model, sigma), split, held_out.coverage(energy, edge_ev, sigma)
@@ -192,6 +197,7 @@ def _train(
         recipe.as_dict(),
         recipe.members,
         to_onnx(predictor),
+        KeptAnswers.of(held_out, sigma).encode(),
         partial(answer, predictor),
         tuple(quality),
         calibration,
@@ -208,19 +214,20 @@ def _transferred(request: Request, recipe: Recipe, labels: Labels, start: Bundle
     clock = Clock(total=1)
     begun = Start(start)
     known = begun.of(featurise(recipe, labels))
-    held_out = cross_validate_transfer(recipe, labels, known)
+    held_out = cross_validate_transfer(recipe, labels, known).in_proportion(labels.weights)
     split = (
         f"{split_name(labels, recipe)}; {start.reference}, from which it started, may have seen "
     )
     split += "the structures with other spectra"
     energy, edge_ev = labels.energy, edge_energy_ev(labels.element, request.edge)
     model, sigma = held_out.error_model(energy), held_out.sigma(energy)
-    transfer = fit_transfer(known, labels.intensity)
+    transfer = fit_transfer(known, labels.intensity, labels.weights)
     return _Trained(
         recipe,
         {"start": start.reference, "start_sha256": start.sha256, "folds": recipe.folds},
         start.manifest.members,
         extended((start.folder / MODEL).read_bytes(), transfer, model.floor),
+        KeptAnswers.of(held_out, sigma).encode(),
         partial(answer, begun, transfer, model.floor),
         measures(request.name, split, labels, request.edge, held_out, sigma),
         calibration_record(
@@ -242,6 +249,7 @@ def featurise(recipe: Recipe, labels: Labels) -> Array:
 
 def _write(folder: Path, request: Request, labels: Labels, trained: _Trained) -> None:
     (folder / MODEL).write_bytes(trained.onnx)
+    (folder / KEPT).write_bytes(trained.kept)
     (folder / CHECK).write_bytes(check_bytes(_check(trained, labels.element)))
     manifest = _manifest(folder, request, labels, trained)
     manifests.validate(manifest, str(folder))
@@ -272,5 +280,5 @@ def _manifest(folder: Path, request: Request, labels: Labels, trained: _Trained)
         ),
         quality=trained.quality,
         calibration=trained.calibration,
-        files={name: sha256_of(folder / name) for name in (MODEL, CHECK)},
+        files={name: sha256_of(folder / name) for name in (MODEL, CHECK, KEPT)},
     )

@@ -90,12 +90,16 @@ class Transfer:
         return known.mean @ self.slope + self.offset + near(known.place, self.points) @ self.delta
 
 
-def fit_transfer(known: Known, spectra: Array) -> Transfer:
-    """Learn from new spectra (n, n_energy) of structures that the start was asked about."""
-    centre, level = known.mean.mean(axis=0), spectra.mean(axis=0)
-    slope, left = _ridge(known.mean - centre, spectra - level)
+def fit_transfer(known: Known, spectra: Array, weights: Array) -> Transfer:
+    """Learn from new spectra (n, n_energy) of structures that the start was asked about.
+
+    weights  (n,) above 0, of each label relative to the others
+    """
+    shares = weights / weights.mean()
+    centre, level = (np.average(rows, axis=0, weights=shares) for rows in (known.mean, spectra))
+    slope, left = _ridge(known.mean - centre, spectra - level, shares)
     kernel = near(known.place, known.place)
-    kernel[np.diag_indices(len(kernel))] += DELTA_RIDGE
+    kernel[np.diag_indices(len(kernel))] += DELTA_RIDGE / shares
     delta = np.linalg.solve(kernel, left).astype(np.float64)
     return Transfer(slope, level - centre @ slope, known.place, delta)
 
@@ -107,14 +111,19 @@ def near(asked: Array, points: Array) -> Array:
     return values
 
 
-def _ridge(x: Array, y: Array) -> tuple[Array, Array]:
-    """The coefficients of y on x, and what each row of y would miss if it were left out."""
+def _ridge(x: Array, y: Array, shares: Array) -> tuple[Array, Array]:
+    """The coefficients of y on x, and what each row of y would miss if it were left out.
+
+    shares  (n,) of each row in the sum of squares; their mean is 1
+    """
+    root = np.sqrt(shares)[:, None]
+    x, y = root * x, root * y
     variance, axes = np.linalg.eigh(x @ x.T)
     best: tuple[float, Array, Array] | None = None
     for penalty in PENALTIES * variance[-1]:
         inverse = (axes / (variance + penalty)) @ axes.T
         weights = inverse @ y
-        left = weights / np.diag(inverse)[:, None]
+        left = weights / np.diag(inverse)[:, None] / root
         error = float(np.median(np.abs(left).sum(axis=1)))
         if best is None or error < best[0]:
             best = (error, x.T @ weights, left)

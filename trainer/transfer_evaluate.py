@@ -16,8 +16,8 @@ def cross_validate_transfer(recipe: Recipe, labels: Labels, known: Known) -> Out
     mean = np.empty_like(labels.intensity)
     for k in range(recipe.folds):
         test = fold == k
-        mean[test] = fit_transfer(known.take(~test), labels.intensity[~test]).predict(
-            known.take(test)
-        )
+        learned = known.take(~test), labels.intensity[~test], labels.weights[~test]
+        mean[test] = fit_transfer(*learned).predict(known.take(test))
     n = len(labels)
-    return OutOfFold(np.arange(n), fold, mean, np.zeros_like(mean), np.ones(n), labels.intensity)
+    nothing = np.zeros_like(mean), np.ones(n)
+    return OutOfFold(n, np.arange(n), fold, mean, *nothing, labels.intensity)

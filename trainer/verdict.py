@@ -10,7 +10,8 @@ class Rules(Struct, frozen=True, kw_only=True):
 
     confidence       of every statement; where several are made at once, of all of them together
     tolerance        a subgroup may become worse by this part of its error
-    coverage_points  an interval may hold so many percentage points more or less than it says
+    coverage_points  an interval may hold so many percentage points less than it says; more than
+                     these only where it is no wider than the champion's
     least_groups     of held-out labels, to decide at all
     least_subgroup   groups in a subgroup, to say something about it
     draws            of the bootstrap
@@ -52,13 +53,14 @@ class Change(Struct, frozen=True, kw_only=True):
 
 class Coverage(Struct, frozen=True, kw_only=True):
     """The part of all points within the interval of a level, percent; low, high: the candidate's
-    with the confidence of the rules."""
+    with the confidence of the rules; width: of its intervals, by the champion's."""
 
     level: float
     champion: float
     candidate: float
     low: float
     high: float
+    width: float
     kept: bool
 
 

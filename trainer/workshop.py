@@ -17,7 +17,7 @@ from trainer.archive import Labels
 from trainer.findings import Suspicion
 from trainer.gate_page import write_report
 from trainer.held_out import reserved
-from trainer.judgement import judgement_of, trial_of
+from trainer.judgement import answers_of, judgement_of, require_same_edge, trial_of
 from trainer.judging import Judged
 from trainer.label_archive import LabelArchive
 from trainer.learnable import champion_of
@@ -175,7 +175,9 @@ class Workshop:
         outcome: TrainingOutcome,
     ) -> TrainingOutcome:
         labels = material.labels
-        trial = trial_of(champion, candidate, labels, material.judge, material.new)
+        require_same_edge(champion, candidate, labels)
+        said = [answers_of(model, labels, material.judge) for model in (champion, candidate)]
+        trial = trial_of(labels, material.judge, (said[0], said[1]), material.new)
         how = HOW_HELD_OUT.format(groups=f"{labels.grouped_by}s")
         judgement = judgement_of(champion, candidate, labels, trial, how, self.rules)
         judged = Judged(
@@ -204,5 +206,5 @@ def part_of(labels: Labels, chosen: Mask) -> Labels:
         intensity=labels.intensity[where],
         names=labels.names[where],
         groups=labels.groups[where],
-        weights=None if labels.weights is None else labels.weights[where],
+        weights=labels.weights[where],
     )

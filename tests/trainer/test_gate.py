@@ -129,10 +129,10 @@ def test_small_subgroups_are_shown_but_decide_nothing() -> None:
 def test_groups_are_drawn_together() -> None:
     """Each label ten times over says no more than once: the interval must not shrink."""
     values = np.random.default_rng(3).normal(size=(60, 1))
-    once = resample(values, np.ones((60, 1), bool), np.arange(60).astype(str), 500, 1)
+    once = resample(values, np.ones((60, 1)), np.arange(60).astype(str), 500, 1)
     ten = np.repeat(values, 10, axis=0)
     groups = np.repeat(np.arange(60), 10).astype(str)
-    often = resample(ten, np.ones((600, 1), bool), groups, 500, 1)
+    often = resample(ten, np.ones((600, 1)), groups, 500, 1)
     assert often.standard_error == pytest.approx(once.standard_error)
     assert often.joint_reach(0.95) == pytest.approx(once.joint_reach(0.95))
 

@@ -60,7 +60,7 @@ def test_the_graph_of_a_transfer_says_what_was_fitted(
     labels, recipe = read_labels(other_theory), recipe_of("default")
     features = featurise(recipe, labels)
     known = Start(store.get("known")).of(features)
-    wanted = fit_transfer(known, labels.intensity).predict(known)
+    wanted = fit_transfer(known, labels.intensity, labels.weights).predict(known)
     mean, std, novelty = Session(moved).run(features)
     np.testing.assert_allclose(mean, wanted, atol=2e-3)
     np.testing.assert_allclose(novelty, known.novelty, rtol=1e-5)
