@@ -108,7 +108,8 @@ def evenly(weights: Array, n: int) -> NDArray[np.int64]:
     """Which of the labels, (n,) rising: each as often as its part of all weights (n_labels,) says,
     rounded; for as many as there are, of one weight, each once."""
     ends = np.cumsum(weights)
-    return np.searchsorted(ends, (np.arange(n) + 0.5) / n * ends[-1])
+    drawn: NDArray[np.int64] = np.searchsorted(ends, (np.arange(n) + 0.5) / n * ends[-1])
+    return drawn
 
 
 def _typical(size: Array, energy: Array) -> Array:

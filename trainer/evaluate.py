@@ -85,7 +85,10 @@ class OutOfFold:
         rows = np.concatenate([np.arange(len(self.label))[part][drawn] for part in self.repeats])
         return OutOfFold(
             self.n_labels,
-            *(a[rows] for a in (self.label, self.fold, self.mean, self.variance)),
+            self.label[rows],
+            self.fold[rows],
+            self.mean[rows],
+            self.variance[rows],
             self.distance[rows],
             self.target[rows],
         )

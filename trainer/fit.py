@@ -38,8 +38,7 @@ def silent(_loss: float) -> None:
 class Lesson:
     """What one ensemble learns from: features (n, n_features), spectra (n, n_energy), its seed.
 
-    weights  (n,) how much each label counts in what is minimised, relative to the others. Scales
-             and principal components are of all alike: a light label is still a known structure.
+    weights  (n,) how much each label counts in what is minimised, relative to the others
     """
 
     features: NDArray[np.float64]
@@ -48,9 +47,10 @@ class Lesson:
     weights: NDArray[np.float64]
 
     @property
-    def shares(self) -> Tensor:
-        """(n,) float64: the weights, with a mean of 1."""
-        return torch.from_numpy(self.weights / self.weights.mean())
+    def shares(self) -> NDArray[np.float64]:
+        """(n,): the weights, with a mean of 1."""
+        shares: NDArray[np.float64] = self.weights / self.weights.mean()
+        return shares
 
 
 def fit(
@@ -82,7 +82,9 @@ def fit_each(
     thread. An exception, also Ctrl-C, ends all fits at their next epoch. Members that are among
     the checkpoints are taken from there; their epochs are told with a loss of NaN.
     """
-    scalings = [Scaling.of(recipe, lesson.features, lesson.spectra) for lesson in lessons]
+    scalings = [
+        Scaling.of(recipe, lesson.features, lesson.spectra, lesson.shares) for lesson in lessons
+    ]
     stop = threading.Event()
 
     def watched(loss: float) -> None:
@@ -153,10 +155,11 @@ def _learn(
     epoch_done: EpochDone,
 ) -> None:
     spectra = torch.from_numpy(lesson.spectra.astype(np.float32))
+    shares = torch.from_numpy(lesson.shares.astype(np.float32))
     with _one_thread():
         with torch.no_grad():
             inputs = network.inputs(torch.from_numpy(lesson.features.astype(np.float32)))
-        _descend(recipe, network, inputs, (spectra, lesson.shares.float()), generator, epoch_done)
+        _descend(recipe, network, inputs, (spectra, shares), generator, epoch_done)
 
 
 def _fit_kernel(recipe: Recipe, scaling: Scaling, lesson: Lesson) -> KernelMember | None:
@@ -171,7 +174,7 @@ def _fit_kernel(recipe: Recipe, scaling: Scaling, lesson: Lesson) -> KernelMembe
     components = (lesson.spectra - scaling.mean_spectrum) @ (scaling.decoder.T / lengths)
     x, w, y = (torch.from_numpy(a.astype(np.float32)) for a in (clipped, weights, components))
     with _one_thread(), torch.no_grad():
-        kernel = fit_kernel(recipe.kernel, x, w, y, lesson.shares, lesson.seed)
+        kernel = fit_kernel(recipe.kernel, x, w, y, torch.from_numpy(lesson.shares), lesson.seed)
         kernel.coefficients.div_(torch.from_numpy(lengths))
         return KernelMember(kernel)
 

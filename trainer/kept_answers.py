@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import io
 import zipfile
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -56,13 +57,13 @@ class KeptAnswers:
     def encode(self) -> bytes:
         """As a file of the bundle. Spectra come back within about 0.1 %, sigma within some %."""
         file = io.BytesIO()
-        np.savez_compressed(
-            file,
-            label=self.label.astype(np.int32),
-            novelty=self.novelty.astype(np.float32),
-            **_packed("mean", self.mean, MEAN_COMPONENTS),
-            **_packed("log_sigma", np.log(np.maximum(self.sigma, 1e-12)), SIGMA_COMPONENTS),
-        )
+        arrays: dict[str, Any] = {
+            "label": self.label.astype(np.int32),
+            "novelty": self.novelty.astype(np.float32),
+        }
+        arrays |= _packed("mean", self.mean, MEAN_COMPONENTS)
+        arrays |= _packed("log_sigma", np.log(np.maximum(self.sigma, 1e-12)), SIGMA_COMPONENTS)
+        np.savez_compressed(file, **arrays)
         return file.getvalue()
 
     @classmethod
@@ -72,11 +73,18 @@ class KeptAnswers:
             return None
         try:
             with np.load(io.BytesIO(bundle.content(KEPT)), allow_pickle=False) as data:
-                mean, log_sigma = (_unpacked(data, name) for name in ("mean", "log_sigma"))
+                mean, log_sigma = (unpacked(data, name) for name in ("mean", "log_sigma"))
                 label, novelty = data["label"].astype(np.int64), data["novelty"].astype(np.float64)
         except (KeyError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise BadModel(f"{bundle.folder / KEPT}: no answers of a training: {error}") from None
-        return cls(label, mean, np.exp(log_sigma), novelty)
+        return cls(label, mean, np.exp(log_sigma), novelty)._checked(bundle)
+
+    def _checked(self, bundle: Bundle) -> KeptAnswers:
+        rows = {len(a) for a in (self.label, self.mean, self.sigma, self.novelty)}
+        widths = {self.mean.shape[1], self.sigma.shape[1], len(bundle.manifest.output.energy_ev)}
+        if len(rows) > 1 or len(widths) > 1:
+            raise BadModel(f"{bundle.folder / KEPT}: its arrays do not belong together")
+        return self
 
     def on(self, labels: Labels, learned: Labels, bundle: Bundle) -> tuple[Prediction, Indices]:
         """What was said of those of ``labels`` whose structure is kept, and which these are.
@@ -115,7 +123,8 @@ def _packed(name: str, rows: Array, components: int) -> dict[str, NDArray[np.flo
     }
 
 
-def _unpacked(data: np.lib.npyio.NpzFile, name: str) -> Array:
-    centre, axes, scores = (data[f"{name}_{part}"] for part in ("centre", "axes", "scores"))
-    rows: Array = scores.astype(np.float64) @ axes + centre
+def unpacked(data: Mapping[str, NDArray[np.generic]], name: str) -> Array:
+    """What ``_packed`` packed under a name, (n, n_energy)."""
+    parts = [data[f"{name}_{part}"].astype(np.float64) for part in ("scores", "axes", "centre")]
+    rows: Array = parts[0] @ parts[1] + parts[2]
     return rows

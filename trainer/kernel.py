@@ -66,7 +66,7 @@ def fit_kernel(
     """Fit to standardised features (n, n_features) and components of spectra (n, n_outputs).
 
     ``weights`` (n_features,) multiply the features where the search for a metric begins;
-    ``shares`` (n,), of each label in the sum of squared errors, have a mean of 1.
+    ``shares`` (n,) float64, of each label in the sum of squared errors, have a mean of 1.
 
     It learns from all labels; at most ``recipe.points`` of them become centres. Metric and points
     are rounded to what a bundle stores before the coefficients are found. The weight of a component
@@ -109,7 +109,7 @@ def matern(squared: Tensor) -> Tensor:
 def _solved(points: Tensor, y: Tensor, ridge: float, shares: Tensor) -> Tensor:
     """Weighted ridge regression: the lighter a label, the larger its own ridge."""
     kernel = matern(squared_distances(points, points)).double()
-    kernel.diagonal().add_(ridge / shares.double())
+    kernel.diagonal().add_(ridge / shares)
     solved: Tensor = torch.cholesky_solve(y.double(), torch.linalg.cholesky(kernel))
     return solved
 
@@ -117,7 +117,7 @@ def _solved(points: Tensor, y: Tensor, ridge: float, shares: Tensor) -> Tensor:
 def _regressed(asked: Tensor, points: Tensor, y: Tensor, ridge: float, shares: Tensor) -> Tensor:
     """Least squares over all data on few centres. Rasmussen and Williams (2006), eq. 8.12."""
     across = matern(squared_distances(asked, points)).double()
-    weighed = (across * shares.double()[:, None]).T
+    weighed = (across * shares[:, None]).T
     square = weighed @ across + ridge * matern(squared_distances(points, points)).double()
     square.diagonal().add_(JITTER)
     wanted = weighed @ y.double()

@@ -44,18 +44,19 @@ class Scaling:
     decoder: NDArray[np.float32]
 
     @classmethod
-    def of(cls, recipe: Recipe, features: Array, spectra: Array) -> Scaling:
-        """From the training data alone."""
+    def of(cls, recipe: Recipe, features: Array, spectra: Array, shares: Array) -> Scaling:
+        """From the training data alone; shares (n,) of each label in the mean and components of
+        the spectra. Features count alike: a label of little weight is still a known structure."""
         centre, scale, varies = standard_scale(features)
         weight = feature_weights(scale, varies, recipe.own_scale)
         x = np.clip((features - centre) * scale, -CLIP, CLIP) * weight
-        mean = spectra.mean(axis=0)
+        mean = np.average(spectra, axis=0, weights=shares)
         arrays = (
             centre,
             scale,
             weight[:, None] * _whitening(x, recipe.whitening),
             mean,
-            _decoder(spectra - mean, recipe.components),
+            _decoder(np.sqrt(shares)[:, None] * (spectra - mean), recipe.components),
         )
         return cls(*(np.asarray(a, dtype=np.float32) for a in arrays))
 

@@ -39,7 +39,7 @@ class Case:
             reach=normal_reach(),
         )
 
-    def judged(self, size: Any, bars: float = 1.0) -> Verdict:
+    def judged(self, size: Any, bars: float = 1.0, weights: Any = None) -> Verdict:
         return judge(
             self.target,
             self.said(),
@@ -48,6 +48,7 @@ class Case:
             self.subgroups,
             self.newest,
             RULES,
+            weights,
         )
 
 
@@ -98,6 +99,34 @@ def test_error_bars_that_do_not_hold_what_they_say_are_refused(bars: float) -> N
     verdict = Case().judged(0.8, bars)
     assert not verdict.promote
     assert "intervals hold" in verdict.reasons[0]
+
+
+def test_bars_that_hold_too_much_pass_where_they_are_narrower_than_the_champion_s() -> None:
+    verdict = Case().judged(0.7, bars=1.3)
+    covered = verdict.coverage[0]
+    assert covered.low > 68.27 + RULES.coverage_points
+    assert covered.width == pytest.approx(0.7 * 1.3)
+    assert verdict.promote
+    assert "are by -9.0, -9.0, -9.0 % wider than the champion's" in verdict.reasons[-1]
+
+
+def test_bars_that_hold_too_little_are_refused_however_narrow_the_champion_s_were() -> None:
+    verdict = Case().judged(0.7, bars=0.7)
+    assert not verdict.promote
+    assert "wider" not in verdict.reasons[0]
+
+
+def test_labels_count_by_their_weight() -> None:
+    """Worse on a third of the labels, which are hardly trusted."""
+    doubted = np.arange(N) % 3 == 0
+    size = np.where(doubted, 1.6, 0.85)
+    assert not Case().judged(size).promote
+    weights = np.where(doubted, 1e-6, 2.0)
+    case = Case()
+    case.subgroups = {}
+    verdict = case.judged(size, weights=weights)
+    assert verdict.changes[0].finding == "better"
+    assert verdict.changes[0].percent == pytest.approx(-15.0, abs=4.0)
 
 
 def test_predictions_that_are_not_finite_are_refused() -> None:

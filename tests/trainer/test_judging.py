@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from made_labels import made_labels
+from msgspec.structs import replace
 
+from model_store.bundle import Bundle
 from model_store.store import Store
 from trainer.gate_page import JSON, PAGE
 from trainer.judging import Judged, judge_bundles
+from trainer.kept_answers import KEPT, KeptAnswers, unpacked
 from trainer.train import train
 from trainer.verdict import Rules
 from xas.errors import AliasMoved, Reject
@@ -49,11 +53,14 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def judged(place: Path, report: Path, **options: Any) -> Judged:
+def pair_of(place: Path) -> tuple[Bundle, Bundle]:
     store = Store([place / "models"], builtin=False)
-    pair = store.get("made@1"), store.get("made@2")
+    return store.get("made@1"), store.get("made@2")
+
+
+def judged(place: Path, report: Path, **options: Any) -> Judged:
     given = {"trained_on": [place / "even.npz"], "rules": EASY, "newest": 20} | options
-    return judge_bundles(*pair, place / "odd.npz", report=report, **given)
+    return judge_bundles(*pair_of(place), place / "odd.npz", report=report, **given)
 
 
 def test_the_better_model_passes_and_leaves_a_page_that_needs_nothing_else(
@@ -103,10 +110,59 @@ def test_the_worse_model_is_refused_and_nothing_moves(place: Path, tmp_path: Pat
 def test_labels_that_a_model_may_know_do_not_judge_it(place: Path, tmp_path: Path) -> None:
     with pytest.raises(Reject, match=r"trained on even.npz \(sha256 .*\): give that file with"):
         judged(place, tmp_path, trained_on=[])
-    store = Store([place / "models"], builtin=False)
-    pair = store.get("made@1"), store.get("made@2")
-    with pytest.raises(Reject, match=r"every formula in it is in even.npz"):
-        judge_bundles(*pair, place / "even.npz", [], tmp_path)
+    with pytest.raises(Reject, match=r"every formula in it is in even.npz.*--out-of-fold"):
+        judge_bundles(*pair_of(place), place / "even.npz", [], tmp_path)
+
+
+def test_what_the_folds_said_judges_on_labels_that_were_learned_since(
+    place: Path, tmp_path: Path
+) -> None:
+    known = place / "even.npz"
+    found = judge_bundles(*pair_of(place), known, [], tmp_path, rules=EASY, out_of_fold=True)
+    judgement = found.judgement
+    assert judgement.held_out == 80
+    assert judgement.how_held_out.startswith("out of fold: of labels learned since (80 by made@1")
+    assert judgement.verdict.promote, judgement.verdict.reasons
+    for bundle, party in zip(
+        pair_of(place), (judgement.champion, judgement.candidate), strict=True
+    ):
+        said = bundle.manifest.quality[0].percent
+        assert party.quality.median == pytest.approx(said.median, rel=0.02)
+        assert abs(judgement.verdict.coverage[0].candidate - 68.27) < 15.0
+
+
+def test_new_labels_are_predicted_and_old_ones_recalled_in_one_judgement(
+    place: Path, tmp_path: Path
+) -> None:
+    both = tmp_path / "both.npz"
+    np.savez(both, **made_labels(160, n_formulas=80, seed=3))
+    known = {"trained_on": [place / "even.npz"], "rules": EASY}
+    alone = judge_bundles(*pair_of(place), both, report=tmp_path / "a", **known)
+    together = judge_bundles(
+        *pair_of(place), both, report=tmp_path / "b", out_of_fold=True, **known
+    )
+    assert (alone.judgement.held_out, together.judgement.held_out) == (80, 160)
+
+
+def test_a_training_that_kept_nothing_can_only_be_judged_on_what_is_new(
+    place: Path, tmp_path: Path
+) -> None:
+    champion, candidate = pair_of(place)
+    files = {name: sha for name, sha in champion.manifest.files.items() if name != KEPT}
+    old = Bundle(champion.folder, replace(champion.manifest, files=files))
+    with pytest.raises(Reject, match=r"made@1 left no answers of its folds .*: train it again"):
+        judge_bundles(old, candidate, place / "even.npz", [], tmp_path, out_of_fold=True)
+
+
+def test_kept_answers_are_small_and_near_to_what_was_said() -> None:
+    rng = np.random.default_rng(4)
+    shapes = np.cumsum(rng.normal(size=(20, 226)), axis=1)
+    mean = 10.0 + rng.normal(size=(2000, 20)) @ shapes / 20.0
+    kept = KeptAnswers(np.arange(2000), mean, 0.01 * mean, rng.random(2000))
+    data = kept.encode()
+    assert len(data) < 2000 * 200
+    with np.load(io.BytesIO(data)) as arrays:
+        assert np.abs(unpacked(arrays, "mean") - mean).max() < 1e-3 * np.abs(mean).mean()
 
 
 def test_the_command_judges_reports_and_refuses(place: Path, tmp_path: Path) -> None:

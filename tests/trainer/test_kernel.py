@@ -27,7 +27,9 @@ def made(n: int, seed: int) -> tuple[torch.Tensor, torch.Tensor]:
 def error(recipe: KernelRecipe) -> float:
     x, y = made(300, seed=1)
     asked, wanted = made(200, seed=2)
-    member = KernelMember(fit_kernel(recipe, x, torch.ones(20), y, torch.ones(len(x)), seed=0))
+    member = KernelMember(
+        fit_kernel(recipe, x, torch.ones(20), y, torch.ones(len(x), dtype=torch.float64), seed=0)
+    )
     return float((member(asked) - wanted).abs().mean())
 
 
@@ -43,7 +45,8 @@ def test_few_centres_learn_from_all_labels() -> None:
 def test_the_same_seed_gives_the_same_kernel() -> None:
     x, y = made(120, seed=1)
     first, again = (
-        fit_kernel(RECIPE, x, torch.ones(20), y, torch.ones(len(x)), seed=3) for _ in range(2)
+        fit_kernel(RECIPE, x, torch.ones(20), y, torch.ones(len(x), dtype=torch.float64), seed=3)
+        for _ in range(2)
     )
     assert torch.equal(first.coefficients, again.coefficients)
     assert first.metric.shape == (20, 6)
@@ -53,12 +56,18 @@ def test_a_feature_of_no_weight_is_not_seen() -> None:
     x, y = made(120, seed=1)
     weights = torch.ones(20)
     weights[7] = 0.0
-    assert not fit_kernel(RECIPE, x, weights, y, torch.ones(120), seed=0).metric[7].any()
+    assert (
+        not fit_kernel(RECIPE, x, weights, y, torch.ones(120, dtype=torch.float64), seed=0)
+        .metric[7]
+        .any()
+    )
 
 
 def test_fewer_labels_than_features_are_enough() -> None:
     x, y = made(12, seed=1)
-    kernel = fit_kernel(RECIPE, x, torch.ones(20), y, torch.ones(len(x)), seed=0)
+    kernel = fit_kernel(
+        RECIPE, x, torch.ones(20), y, torch.ones(len(x), dtype=torch.float64), seed=0
+    )
     assert float((KernelMember(kernel)(x) - y).abs().max()) < 0.1
 
 
