@@ -25,6 +25,9 @@ from xas.descriptor import Descriptor
 
 EpochDone = Callable[[float], None]
 
+SHORTEST_CYCLE = 11
+"""Steps; of ten, PyTorch's rise of a tenth has no length, and it divides by that."""
+
 
 class _Abandoned(Exception):
     """Another member failed, or the user gave up."""
@@ -243,8 +246,9 @@ def _optimiser(
     optimiser = torch.optim.AdamW(groups, lr=recipe.learning_rate, fused=True)
     if not recipe.one_cycle:
         return optimiser, torch.optim.lr_scheduler.ConstantLR(optimiser, factor=1.0)
+    total = max(steps + 1, SHORTEST_CYCLE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
-        optimiser, recipe.learning_rate, total_steps=steps + 1, pct_start=0.1
+        optimiser, recipe.learning_rate, total_steps=total, pct_start=0.1
     )
     return optimiser, schedule
 

@@ -43,6 +43,13 @@ def test_a_training_that_was_killed_goes_on_to_the_same_model(
     np.testing.assert_array_equal(predict(again, features), predict(whole, features))
 
 
+def test_a_training_of_nine_steps_is_a_training(labels_file: Path) -> None:
+    labels = read_labels(labels_file, 24)
+    recipe = recipe_of("fast", quick=True, members=1, epochs=3)
+    features = featurise(recipe, labels)
+    assert np.isfinite(predict(fit(recipe, features, labels.intensity), features)).all()
+
+
 @pytest.mark.parametrize("damage", [b"", b"PK torn"])
 def test_a_torn_checkpoint_is_fitted_again(
     labels_file: Path, tmp_path: Path, damage: bytes
