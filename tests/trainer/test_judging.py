@@ -170,10 +170,11 @@ def test_the_command_judges_reports_and_refuses(place: Path, tmp_path: Path) -> 
 
     from edgestream.cli import app
 
-    given = ["--trained-on", place / "even.npz", "--labels", place / "odd.npz"]
+    given = ["--trained-on", place / "odd.npz", "--labels", place / "even.npz", "--out-of-fold"]
     where = ["--models", place / "models", "--report", tmp_path / "r", "--promote"]
     words = ["models", "judge", "made@1", "--against", "made@2", *given, *where]
     done = CliRunner().invoke(app, [str(word) for word in words])
     assert done.exit_code == 1
     assert "made@1 against made@2: refuse" in done.stdout
+    assert "80 of 80: out of fold" in done.stdout
     assert (tmp_path / "r" / PAGE).is_file()
