@@ -131,6 +131,8 @@ def _command(
 
 @dataclass(frozen=True, slots=True)
 class _Trained:
+    """kept: what the folds said, as a file; empty where it could judge nothing."""
+
     recipe: Recipe
     settings: dict[str, Any]
     members: int
@@ -227,7 +229,7 @@ def _transferred(request: Request, recipe: Recipe, labels: Labels, start: Bundle
         {"start": start.reference, "start_sha256": start.sha256, "folds": recipe.folds},
         start.manifest.members,
         extended((start.folder / MODEL).read_bytes(), transfer, model.floor),
-        KeptAnswers.of(held_out, sigma).encode(),
+        b"",  # its folds began with a start that may know the labels of all of them
         partial(answer, begun, transfer, model.floor),
         measures(request.name, split, labels, request.edge, held_out, sigma),
         calibration_record(
@@ -249,11 +251,16 @@ def featurise(recipe: Recipe, labels: Labels) -> Array:
 
 def _write(folder: Path, request: Request, labels: Labels, trained: _Trained) -> None:
     (folder / MODEL).write_bytes(trained.onnx)
-    (folder / KEPT).write_bytes(trained.kept)
+    if trained.kept:
+        (folder / KEPT).write_bytes(trained.kept)
     (folder / CHECK).write_bytes(check_bytes(_check(trained, labels.element)))
     manifest = _manifest(folder, request, labels, trained)
     manifests.validate(manifest, str(folder))
     (folder / MANIFEST).write_bytes(manifests.encode(manifest))
+
+
+def _files(trained: _Trained) -> tuple[str, ...]:
+    return (MODEL, CHECK, KEPT) if trained.kept else (MODEL, CHECK)
 
 
 def _check(trained: _Trained, element: str) -> Check:
@@ -280,5 +287,5 @@ def _manifest(folder: Path, request: Request, labels: Labels, trained: _Trained)
         ),
         quality=trained.quality,
         calibration=trained.calibration,
-        files={name: sha256_of(folder / name) for name in (MODEL, CHECK, KEPT)},
+        files={name: sha256_of(folder / name) for name in _files(trained)},
     )

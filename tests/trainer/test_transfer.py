@@ -12,6 +12,7 @@ from model_store.bundle import Bundle
 from model_store.runtime import Session
 from model_store.store import Store
 from trainer.archive import read_labels
+from trainer.kept_answers import KEPT
 from trainer.recipe import recipe_of
 from trainer.train import featurise, train
 from trainer.transfer import Start, fit_transfer
@@ -51,6 +52,7 @@ def test_a_start_learns_another_theory_from_few_labels(moved: Bundle, other_theo
     assert row.percent.median < 0.3 * float(np.median(naive))
     assert "known@1, from which it started" in row.split
     assert moved.manifest.training is not None
+    assert KEPT not in moved.manifest.files  # the start may know what the folds held out
     assert moved.manifest.training.command.endswith("--quick --start-from known@1")
 
 
