@@ -25,6 +25,7 @@ from trainer.judgement import (
 )
 from trainer.kept_answers import KeptAnswers
 from trainer.prediction import Prediction, reach_of
+from trainer.report import START_LEARNED, UNKNOWN
 from trainer.verdict import RULES, Rules
 from xas.errors import Reject
 
@@ -137,19 +138,19 @@ class _Said:
     """
 
     reference: str
-    learned: Labels
+    learned: list[Labels]
     answers: Prediction
     honest: Mask
     recalled: Mask
 
     @classmethod
-    def by(cls, bundle: Bundle, labels: Labels, learned: Labels, out_of_fold: bool) -> _Said:
+    def by(cls, bundle: Bundle, labels: Labels, learned: list[Labels], out_of_fold: bool) -> _Said:
         """Ask the stored model where all is new to it, and else perhaps what its training kept."""
-        fresh = unseen(labels.groups, learned.groups)
+        fresh = unseen(labels.groups, *(one.groups for one in learned))
         answers, recalled = _blank(labels, reach_of(bundle.manifest)), np.zeros_like(fresh)
         _fill(answers, fresh, answers_of(bundle, labels, fresh))
         if out_of_fold and (kept := KeptAnswers.read(bundle)):
-            said, where = kept.on(labels, learned, bundle)
+            said, where = kept.on(labels, learned[0], bundle)
             recalled[where] = True
             _fill(answers, recalled & ~fresh, said.take(~fresh[where]))
         return cls(bundle.reference, learned, answers, fresh | recalled, recalled & ~fresh)
@@ -167,10 +168,14 @@ def _fill(answers: Prediction, where: Mask, said: Prediction) -> None:
     answers.novelty[where] = said.novelty
 
 
+def _files(said: Sequence[_Said]) -> str:
+    return ", ".join(dict.fromkeys(labels.file for one in said for labels in one.learned))
+
+
 def _require_some(chosen: Mask, labels: Labels, said: Sequence[_Said], out_of_fold: bool) -> None:
     if chosen.any():
         return
-    names = ", ".join(dict.fromkeys(one.learned.file for one in said))
+    names = _files(said)
     silent = [one.reference for one in said if not one.honest.any()]
     remedy = (
         f"{' and '.join(silent) or 'one of them'} left no answers of its folds (trained before "
@@ -186,7 +191,7 @@ def _require_some(chosen: Mask, labels: Labels, said: Sequence[_Said], out_of_fo
 
 
 def _how_held_out(labels: Labels, said: Sequence[_Said]) -> str:
-    names = ", ".join(dict.fromkeys(one.learned.file for one in said))
+    names = _files(said)
     recalled = [
         f"{int(one.recalled.sum())} by {one.reference}" for one in said if one.recalled.any()
     ]
@@ -199,17 +204,30 @@ def _how_held_out(labels: Labels, said: Sequence[_Said]) -> str:
     )
 
 
-def _learned(bundle: Bundle, known: dict[str, Labels]) -> Labels:
+def _learned(bundle: Bundle, known: dict[str, Labels]) -> list[Labels]:
+    """What a model has learned from: its own labels, then those of what it was started from."""
+    return [_of_hash(sha256, bundle, known) for sha256 in _hashes(bundle)]
+
+
+def _hashes(bundle: Bundle) -> list[str]:
     training = bundle.manifest.training
-    if training is None:
+    before = [] if training is None else training.recipe.get(START_LEARNED, [])
+    if training is None or UNKNOWN in before or ("start" in training.recipe and not before):
         raise Reject(
-            f"{bundle.reference} does not say what it was trained on, so that it may know these "
-            "labels: it cannot be judged; promote it by hand, with a reason"
+            f"{bundle.reference} does not say what it, or what it was started from, was trained "
+            "on, so that it may know these labels: it cannot be judged; promote it by hand, with "
+            "a reason"
         )
-    if training.data.sha256 not in known:
+    return [training.data.sha256, *before]
+
+
+def _of_hash(sha256: str, bundle: Bundle, known: dict[str, Labels]) -> Labels:
+    if sha256 not in known:
+        training = bundle.manifest.training
+        own = training is not None and sha256 == training.data.sha256
+        file = training.data.file if training is not None and own else "what it was started from"
         raise Reject(
-            f"{bundle.reference} was trained on {training.data.file} (sha256 "
-            f"{training.data.sha256[:16]}): give that file with --trained-on, so that its labels "
-            "are left out"
+            f"{bundle.reference} was trained on {file} (sha256 {sha256[:16]}): give that file with "
+            "--trained-on, so that its labels are left out"
         )
-    return known[training.data.sha256]
+    return known[sha256]

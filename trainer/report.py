@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from importlib import metadata
 from typing import Any
 
+from model_store.bundle import Bundle
 from model_store.manifest import (
     Calibration,
     Coverage,
@@ -23,6 +24,8 @@ from trainer.recipe import Recipe
 from trainer.sources import Source
 
 PUBLISHED = "published network (Rankine and Penfold 2022)"
+START_LEARNED, UNKNOWN = "start_learned", "not known"
+"""In the recipe of a transfer: the SHA-256 of all labels that its start has learned from."""
 BASELINE = "descriptor and network of the paper, fitted here"
 
 
@@ -80,6 +83,14 @@ def training_record(
         recipe=settings,
         versions=_versions(),
     )
+
+
+def learned_by(start: Bundle) -> list[str]:
+    """SHA-256 of all labels that a model has learned from, its own start's too."""
+    training = start.manifest.training
+    if training is None:
+        return [UNKNOWN]
+    return [training.data.sha256, *training.recipe.get(START_LEARNED, [])]
 
 
 def calibration_record(

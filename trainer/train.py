@@ -34,8 +34,10 @@ from trainer.progress import Callback, Clock
 from trainer.recipe import Recipe, recipe_of
 from trainer.report import (
     BASELINE,
+    START_LEARNED,
     Request,
     calibration_record,
+    learned_by,
     published_rows,
     split_name,
     training_record,
@@ -226,7 +228,12 @@ def _transferred(request: Request, recipe: Recipe, labels: Labels, start: Bundle
     transfer = fit_transfer(known, labels.intensity, labels.weights)
     return _Trained(
         recipe,
-        {"start": start.reference, "start_sha256": start.sha256, "folds": recipe.folds},
+        {
+            "start": start.reference,
+            "start_sha256": start.sha256,
+            START_LEARNED: learned_by(start),
+            "folds": recipe.folds,
+        },
         start.manifest.members,
         extended((start.folder / MODEL).read_bytes(), transfer, model.floor),
         b"",  # its folds began with a start that may know the labels of all of them

@@ -114,6 +114,18 @@ def test_labels_that_a_model_may_know_do_not_judge_it(place: Path, tmp_path: Pat
         judge_bundles(*pair_of(place), place / "even.npz", [], tmp_path)
 
 
+def test_what_a_start_has_learned_is_left_out_too(place: Path, tmp_path: Path) -> None:
+    start, store = pair_of(place)[1], Store([tmp_path / "models"], builtin=False)
+    moved = train("moved", place / "odd.npz", store, quick=True, start_from=start)
+    with pytest.raises(Reject, match=r"trained on what it was started from \(sha256 .*\): give"):
+        judge_bundles(moved, moved, place / "odd.npz", [], tmp_path)
+    old = replace(
+        moved.manifest, training=replace(moved.manifest.training, recipe={"start": "made@2"})
+    )
+    with pytest.raises(Reject, match=r"does not say what it, or what it was started from"):
+        judge_bundles(Bundle(moved.folder, old), moved, place / "odd.npz", [], tmp_path)
+
+
 def test_what_the_folds_said_judges_on_labels_that_were_learned_since(
     place: Path, tmp_path: Path
 ) -> None:
