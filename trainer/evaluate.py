@@ -29,6 +29,7 @@ from trainer.predictor import novelty_of
 from trainer.progress import Clock
 from trainer.recipe import Recipe
 from xas.edges import edge_energy_ev
+from xas.errors import BadLabels
 from xas.measures import peak_agreement, percentage_error, summarise
 from xas.spectrum import broaden
 
@@ -80,9 +81,16 @@ class OutOfFold:
 
         weights  (n_labels,). What is calibrated or measured on these rows is weighted: labels that
                  are trusted little neither widen the error bars nor count much in a median.
+
+        Raises BadLabels where so few labels have all the weight that nothing can be calibrated.
         """
         drawn = evenly(weights, self.n_labels)
         rows = np.concatenate([np.arange(len(self.label))[part][drawn] for part in self.repeats])
+        if len(np.unique(self.fold[rows[: self.n_labels]])) < 2:
+            raise BadLabels(
+                "nearly all weight lies on labels of one fold: error bars cannot be calibrated; "
+                "give weights that are nearer to each other"
+            )
         return OutOfFold(
             self.n_labels,
             self.label[rows],

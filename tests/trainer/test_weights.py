@@ -20,6 +20,7 @@ from trainer.kernel import KernelMember, fit_kernel
 from trainer.recipe import KernelRecipe, recipe_of
 from trainer.train import featurise
 from trainer.transfer import Known, fit_transfer
+from xas.errors import BadLabels
 
 pytestmark = pytest.mark.train
 
@@ -100,3 +101,5 @@ def test_labels_of_little_weight_do_not_widen_the_error_bars() -> None:
     )
     assert narrow == pytest.approx(0.1, rel=0.2)
     assert wide > 1.5 * narrow
+    with pytest.raises(BadLabels, match="nearly all weight lies on labels of one fold"):
+        found.in_proportion(np.where(n == 7, 1.0, 1e-9))
