@@ -14,12 +14,14 @@ from msgspec.structs import replace
 
 from model_store.bundle import Bundle
 from model_store.store import Store
+from trainer.archive import read_labels
 from trainer.gate_page import JSON, PAGE
 from trainer.judging import Judged, judge_bundles
 from trainer.kept_answers import KEPT, KeptAnswers, unpacked
 from trainer.train import train
 from trainer.verdict import Rules
 from xas.errors import AliasMoved, Reject
+from xas.measures import percentage_error
 
 pytestmark = pytest.mark.train
 EASY = Rules(coverage_points=50.0, draws=200)  # the error bars of a toy are not what is tested
@@ -164,6 +166,21 @@ def test_a_training_that_kept_nothing_can_only_be_judged_on_what_is_new(
     old = Bundle(champion.folder, replace(champion.manifest, files=files))
     with pytest.raises(Reject, match=r"made@1 left no answers of its folds .*: train it again"):
         judge_bundles(old, candidate, place / "even.npz", [], tmp_path, out_of_fold=True)
+
+
+@pytest.mark.data
+def test_what_the_folds_of_fe_k_said_has_the_errors_that_it_states(data_dir: Path) -> None:
+    bundle = Store([]).get("fe-k@1")
+    kept, labels = KeptAnswers.read(bundle), read_labels(data_dir / "fe_k_xanesnet.npz")
+    assert kept is not None
+    said, where = kept.on(labels, labels, bundle)
+    assert (where == np.arange(len(labels))).all()
+    row, target = bundle.manifest.quality[0], labels.intensity
+    error = float(np.median(percentage_error(said.mean, target)))
+    assert error == pytest.approx(row.percent.median, abs=0.002)
+    for level, reach in said.reach.items():
+        held = (np.abs(said.mean - target) <= reach * said.std).mean()
+        assert held == pytest.approx(row.coverage[level], abs=0.003)
 
 
 def test_kept_answers_are_small_and_near_to_what_was_said() -> None:
