@@ -169,8 +169,11 @@ def test_a_training_that_kept_nothing_can_only_be_judged_on_what_is_new(
 
 
 @pytest.mark.data
-def test_what_the_folds_of_fe_k_said_has_the_errors_that_it_states(data_dir: Path) -> None:
-    bundle = Store([]).get("fe-k@1")
+@pytest.mark.parametrize("name", ["fe-k", "fe-k-fast"])
+def test_what_the_folds_of_a_built_in_model_said_has_the_errors_that_it_states(
+    data_dir: Path, name: str
+) -> None:
+    bundle = Store([]).get(f"{name}@1")
     kept, labels = KeptAnswers.read(bundle), read_labels(data_dir / "fe_k_xanesnet.npz")
     assert kept is not None
     said, where = kept.on(labels, labels, bundle)
