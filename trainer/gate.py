@@ -273,14 +273,14 @@ def _in_favour(
     n_tested = sum(c.finding != "too few" for c in parts)
     levels = ", ".join(f"{c.level:.0f}" for c in covered)
     held = ", ".join(f"{c.candidate:.1f}" for c in covered)
+    widths = ", ".join(f"{c.width:.2f}" for c in covered)
     return [
         *(
             f"{c.finding} on {c.name} ({c.n_labels} in {c.n_groups} groups): {_words(c)}"
             for c in changes
         ),
         f"not worse on any of {n_tested} subgroups",
-        f"its {levels} % intervals hold {held} % of the points, and are by "
-        f"{', '.join(f'{100.0 * (c.width - 1.0):+.1f}' for c in covered)} % wider than the "
+        f"its {levels} % intervals hold {held} % of the points; they are {widths} as wide as the "
         "champion's",
     ]
 

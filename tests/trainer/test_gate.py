@@ -107,7 +107,7 @@ def test_bars_that_hold_too_much_pass_where_they_are_narrower_than_the_champion_
     assert covered.low > 68.27 + RULES.coverage_points
     assert covered.width == pytest.approx(0.7 * 1.3)
     assert verdict.promote
-    assert "are by -9.0, -9.0, -9.0 % wider than the champion's" in verdict.reasons[-1]
+    assert "they are 0.91, 0.91, 0.91 as wide as the champion's" in verdict.reasons[-1]
 
 
 def test_bars_that_hold_too_little_are_refused_however_narrow_the_champion_s_were() -> None:
