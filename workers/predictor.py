@@ -123,7 +123,7 @@ class Predictor:
         sites = _without(sites, reasons)
         values = np.empty((len(sites), self._descriptor.n_features), dtype=np.float32)
         features = self._descriptor.featurise(checked, sites, out=values)
-        self._name_close_atoms(sites, features, reasons)
+        self._name_impossible(sites, features, reasons)
         featurised = time.perf_counter()
         mean, std, novelty = self._session.run(values)
         inferred = time.perf_counter()
@@ -143,15 +143,15 @@ class Predictor:
             infer_s=inferred - featurised,
         )
 
-    def _name_close_atoms(self, sites: Sites, features: Features, reasons: dict[int, str]) -> None:
-        closest = features.closest
-        if closest.min(initial=np.inf) >= TOO_CLOSE_ANGSTROM:
-            return
-        for k in np.flatnonzero(closest < TOO_CLOSE_ANGSTROM):
-            reasons.setdefault(
-                int(sites.structure[k]),
-                f"two atoms lie {closest[k]:.2g} angstrom apart near atom {sites.atom[k]}",
-            )
+    def _name_impossible(self, sites: Sites, features: Features, reasons: dict[int, str]) -> None:
+        """Absorbers that nothing surrounds, or that something lies upon: wrong units, mostly."""
+        closest, cutoff = features.closest, self._descriptor.spec.cutoff_angstrom
+        for k in np.flatnonzero((closest < TOO_CLOSE_ANGSTROM) | (closest > cutoff)):
+            where = f"atom {sites.atom[k]}; are the positions in angstrom?"
+            fault = f"two atoms lie {closest[k]:.2g} angstrom apart near {where}"
+            if closest[k] > cutoff:
+                fault = f"no other atom within {cutoff:g} angstrom of {where}"
+            reasons.setdefault(int(sites.structure[k]), fault)
 
     def _check_absorbers(
         self, batch: StructureBatch, sites: Sites, absorber: str | None, reasons: dict[int, str]

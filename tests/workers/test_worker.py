@@ -221,6 +221,7 @@ BAD = {
     "not finite (infinite)": lambda f: moved(f, 1, 0, np.inf),
     "more than 65536 angstrom": lambda f: moved(f, 1, 2, 1e9),
     "two atoms lie": lambda f: moved(f, 1, 1, 0.0),
+    "no other atom within": lambda f: moved(f, 1, 0, 40.0),
     "no Fe atom": lambda f: with_other_absorber(f, 1),
     "it has no atoms": lambda f: emptied(f, 1),
 }
