@@ -190,8 +190,18 @@ class EdgeStream:
 
         In the order in which workers finish them, a block of frames at a time. Whoever takes longer
         than the writer (0.2 s by default) over a block may miss the next ones: the file has all.
+        RunRefused, at once, for a run that nobody has opened yet, and for one that is finished.
         """
         follower = Follower(self.broker, check_run_name(name))
+        state = self.broker.run(name)
+        if state is None:
+            known = ", ".join(sorted(s.run for s in self.runs())) or "none"
+            raise RunRefused(f"the service knows no run {name!r}; it knows: {known}")
+        if state.finished:
+            raise RunRefused(
+                f"run {name!r} is finished, nothing more arrives: "
+                f"edgestream.open_run({state.file!r}) on {state.host} has all of it"
+            )
         return follower.until_finished(self._service.watch)
 
     def close(self) -> None:

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
 
 dlq_app = typer.Typer(
     help="Dead letters: frames that have no spectrum, why, and another try.\n\n"
-    "A frame becomes a dead letter when it fails alone, twice. Its row in the result file has "
-    "status 2; the frame itself lies beside the file, in RUN.dead. Mend the cause, requeue it, and "
-    "the finished file gets its row (that of a growing run, when it is finished).\n\n"
+    "A frame becomes a dead letter when a check refuses it (not finite, no absorber, unknown "
+    "model: one attempt), or when it fails alone, twice. Its row in the result file has status 2; "
+    "the frame itself lies beside the file, in RUN.dead. Mend the cause, requeue it, and the "
+    "finished file gets its row (that of a growing run, when it is finished). A requeue gives back "
+    "the same frame: it helps where model or worker was at fault. A frame that is broken itself "
+    "fails again: mend it at its source and push it to a new run, or drop the letter.\n\n"
     "edgestream dlq list --out results/\n\n"
     "edgestream dlq show --run md-300K --index 17 --save bad.extxyz\n\n"
     "edgestream dlq requeue --run md-300K --reason UnknownModel --model fe-k@2\n\n"

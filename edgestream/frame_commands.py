@@ -67,6 +67,8 @@ def predict(
 
     uncertainty: one standard deviation, in percent of the spectrum. novelty: how far outside the
     training data; above 1 it is farther than 99 % of them, and the errors are not to be trusted.
+    Below 1 does not mean that a structure is sound: a lone atom, or positions in bohr, may have 0.3
+    where the uncertainty is 20 % and more. Look at both.
     """
     from edgestream.predict_command import predict_file
     from edgestream.tables import print_json, print_spectra
@@ -243,7 +245,12 @@ def push(
 def match(
     measured: Annotated[Path, typer.Argument(help="Measured spectrum: XDI, or columns energy mu.")],
     predicted: Annotated[Path, typer.Argument(help="Result file, structure or trajectory file.")],
-    model: Model = "fe-k",
+    model: Annotated[
+        str | None,
+        typer.Option(
+            "--model", "-m", help="Of structures, which are predicted now. Default: fe-k."
+        ),
+    ] = None,
     plot: Plot = None,
     models: Models = None,
     as_json: AsJson = False,

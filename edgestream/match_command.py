@@ -12,21 +12,31 @@ from edgestream.match import Match, match
 from edgestream.predict_command import predict_file
 from edgestream.prediction import open_run
 from stream.sources.measured import MeasuredSpectrum, read_measured
-from xas.errors import BadSpectrum, BadTrajectory
+from xas.errors import BadSpectrum, BadTrajectory, Reject
 
 Array = NDArray[np.float64]
 
 
 def match_file(
-    measured: Path, predicted: Path, *, model: str, models: str | None, plot: Path | None
+    measured: Path, predicted: Path, *, model: str | None, models: str | None, plot: Path | None
 ) -> Match:
-    """The agreement; BadSpectrum for another element, or for a run without spectra."""
+    """The agreement; BadSpectrum for another element, or for a run without spectra.
+
+    model: of structures, None: fe-k; Reject beside a result file, which has its spectra already.
+    """
+    if measured.suffix == ".h5":
+        raise BadSpectrum(f"{measured}: the measured spectrum comes first, the result file second")
+    if predicted.suffix == ".h5" and model is not None:
+        raise Reject(
+            f"--model {model}: {predicted} has its spectra already; of another model: "
+            f"edgestream replay {predicted} --model {model} -o NEW.h5"
+        )
     spectrum = read_measured(measured)
     errors: Array | None
     if predicted.suffix == ".h5":
         energy, intensity, errors = _average_of_run(predicted, spectrum)
     else:
-        energy, intensity, errors = _average_of_structures(predicted, model, models)
+        energy, intensity, errors = _average_of_structures(predicted, model or "fe-k", models)
     found = match(spectrum, energy, intensity, errors)
     if plot is not None:
         from edgestream.pictures import draw_match

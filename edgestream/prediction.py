@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -82,10 +82,18 @@ def predict(
 
 
 def as_batch(structures: AtomsLike | Iterable[AtomsLike] | StructureBatch) -> StructureBatch:
-    """Structures in any of the three forms as one batch."""
+    """Structures in any of the three forms as one batch; BadStructure for what is none of them."""
     if isinstance(structures, StructureBatch):
         return structures
-    return StructureBatch.from_atoms(structures)
+    given: Any = structures
+    is_one = hasattr(given, "numbers") or not isinstance(given, Iterable)
+    atoms: list[Any] = [given] if is_one else list(given)
+    if not all(hasattr(a, "numbers") for a in atoms):
+        raise BadStructure(
+            "structures are ASE Atoms or a list of them, not the name of a file: "
+            "ase.io.read(FILE, ':'), or edgestream predict FILE and push FILE on the command line"
+        )
+    return StructureBatch.from_atoms(atoms)
 
 
 def spectra_of(predictor: Predictor, prediction: Prediction) -> Spectra:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 from dataclasses import dataclass
@@ -11,15 +12,17 @@ from typing import get_args
 import msgspec
 
 from edgestream.feeding import Opened, Trajectory, feed
+from edgestream.models import open_store
 from edgestream.progress import Progress
 from edgestream.recorders import recorder_of
+from model_store.aliases import CHAMPION
 from stream.forwarding import Policy
 from stream.messages import RunSpec
 from stream.producer import Producer
 from stream.redis_broker import RedisBroker
 from stream.settings import Settings
 from stream.spool import recorded_spec
-from xas.errors import BadTrajectory, Reject
+from xas.errors import BadTrajectory, Reject, RightsMissing, StoreUnreachable, UnknownModel
 
 SETTLE_PAUSE_S = 0.05
 
@@ -68,6 +71,8 @@ def push_trajectory(
     units = opened.time_units
     if opened.is_empty and spool is not None:  # a pipe with nothing new: only the spool is emptied
         units = recorded_spec(spool, run, spec).time_units
+    if doubt := doubt_about(spec.model, broker):
+        progress.tell(doubt)
     started = time.monotonic()
     producer = Producer(
         broker,
@@ -108,3 +113,28 @@ def push_trajectory(
         sealed=complete,
         fault=fault,
     )
+
+
+def doubt_about(model: str, broker: RedisBroker) -> str:
+    """Why all frames may become dead letters; empty where the model is known, or nobody can tell.
+
+    Workers may have models that are not here, and producers may be forbidden to ask about workers.
+    """
+    if os.sep in model:
+        return ""
+    name, _, which = model.partition("@")
+    try:
+        open_store().resolve(name, which or CHAMPION)
+    except UnknownModel as error:
+        unknown = str(error)
+    except StoreUnreachable:
+        return ""
+    else:
+        return ""
+    try:
+        used = {m.partition("@")[0] for worker in broker.workers() for m in worker.models}
+    except RightsMissing:
+        return ""
+    if name in used:
+        return ""
+    return f"{unknown}; nor has a worker used it yet: frames of an unknown model are dead letters"

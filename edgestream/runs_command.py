@@ -38,11 +38,16 @@ def runs_list(
 
 
 @runs_app.command("verify")
-def runs_verify(file: File, as_json: AsJson = False, quiet: Quiet = False) -> None:
-    """Read a run from begin to end: is it what was written, with no gap and no double?
+def runs_verify(
+    files: Annotated[list[Path], typer.Argument(help="Result files; growing or finished.")],
+    as_json: AsJson = False,
+    quiet: Quiet = False,
+) -> None:
+    """Read runs from begin to end: are they what was written, with no gap and no double?
 
     Every stretch of rows against its checksums, indices, status, sites and structures against each
-    other, the average against the mean of the rows. A run may grow meanwhile.
+    other, the average against the mean of the rows. A run may grow meanwhile. --json: an object, a
+    list of them for several files.
 
     Exit codes: 0 no fault, 1 faults (a line each), 2 no such file.
     """
@@ -51,13 +56,15 @@ def runs_verify(file: File, as_json: AsJson = False, quiet: Quiet = False) -> No
     from edgestream.tables import print_json
     from stream.result_file.verify import verify
 
-    with show_progress(file.name, quiet=quiet) as progress:
-        verdict = verify(file, progress.update)
+    verdicts = []
+    for file in files:
+        with show_progress(file.name, quiet=quiet) as progress:
+            verdicts.append(verify(file, progress.update))
+        if not as_json:
+            print_verdict(verdicts[-1])
     if as_json:
-        print_json(verdict)
-    else:
-        print_verdict(verdict)
-    if not verdict.is_good:
+        print_json(verdicts if len(files) > 1 else verdicts[0])
+    if not all(verdict.is_good for verdict in verdicts):
         raise SystemExit(1)
 
 

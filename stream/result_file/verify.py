@@ -93,6 +93,8 @@ def verify(path: Path, told: Told = _to_nobody) -> Verdict:
     letters and structures against each other; the average against the mean of the rows; the models.
     BadResultFile where there is no such file; any other trouble is a fault.
     """
+    if path.is_dir():
+        raise BadResultFile(f"{path} is a folder; give its files: {path / '*.h5'}")
     if not path.is_file():
         raise BadResultFile(f"{path}: no such file")
     try:

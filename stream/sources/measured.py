@@ -73,8 +73,14 @@ def _text(path: Path) -> str:
             content = file.read(MAX_BYTES)
     except FileNotFoundError:
         raise BadSpectrum(f"no such file: {path}") from None
+    except IsADirectoryError:
+        raise BadSpectrum(f"{path} is a folder; give a file") from None
     except (OSError, EOFError, LZMAError, zlib.error) as error:
         raise BadSpectrum(f"{path}: cannot be read ({error})") from None
+    if b"\0" in content:
+        raise BadSpectrum(
+            f"{path} is no text; give an XDI file or columns of energy and absorption"
+        )
     return content.decode("utf-8", errors="replace")
 
 

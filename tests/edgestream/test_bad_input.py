@@ -51,6 +51,15 @@ def test_files_that_are_no_trajectories(tmp_path: Path) -> None:
     assert str(noise) in refused(tmp_path, noise)
 
 
+def test_a_match_says_what_it_wants_first_and_second(tmp_path: Path) -> None:
+    run, spectrum, noise = (tmp_path / name for name in ("md.h5", "x.xdi", "noise.xdi"))
+    noise.write_bytes(bytes(range(256)) * 16)
+    assert "the measured spectrum comes first" in complaint("match", run, spectrum)
+    assert f"{tmp_path} is a folder" in complaint("match", tmp_path, run)
+    assert f"{noise} is no text" in complaint("match", noise, run)
+    assert "replay" in complaint("match", spectrum, run, "--model", "cu-k")
+
+
 def test_a_file_without_permission(tmp_path: Path) -> None:
     secret = tmp_path / "secret.extxyz"
     shutil.copy(DEMO, secret)

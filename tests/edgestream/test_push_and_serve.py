@@ -48,6 +48,17 @@ def finished(url: str, run: str) -> bool:
     return state is not None and state.finished
 
 
+def test_a_push_for_a_model_that_nobody_knows_is_warned_of(
+    tmp_path: Path, server: EmbeddedServer
+) -> None:
+    few = tmp_path / "few.extxyz"
+    few.write_text(text_of(slice(0, 2)))
+    for model in ("fek", "fe-k"):
+        done = call("push", few, "--run", model, "--model", model, "--redis-url", server.url)
+        assert "2 frames" in done.stdout
+        assert ("no model 'fek'; the nearest is 'fe-k'" in done.stderr) == (model == "fek")
+
+
 def test_a_pushed_run_is_served_and_nothing_is_left_behind(tmp_path: Path) -> None:
     out = tmp_path / "results"
     port = free_port()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import subprocess
+import sys
+from pathlib import Path
 
 import ase.io
 import numpy as np
@@ -63,10 +66,21 @@ def test_a_running_dynamics_beside_its_growing_file(tmp_path) -> None:
     result.close()
 
 
+def test_the_first_block_of_the_readme_runs_as_it_stands(tmp_path) -> None:
+    readme = Path(__file__).parents[2] / "README.md"
+    block = readme.read_text().split("```python\n")[1].split("```")[0]
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", block], cwd=tmp_path, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert frames_in(tmp_path / "dynamics" / "cyanide-300K.h5") == 101
+
+
 def test_runs_through_a_service_of_others(tmp_path) -> None:
     frames = complexes(6)
     with service(tmp_path) as url, edgestream.connect(url) as es:
         with es.run("a", timestep_fs=4.0) as run:
+            arriving = es.follow("a")
             run.push(frames[0])
             run.push(frames[1:4])
             run.push(StructureBatch.from_atoms(frames[4:]), absorbers=[[0], [0]])
@@ -74,8 +88,13 @@ def test_runs_through_a_service_of_others(tmp_path) -> None:
         with run.result(timeout_s=60) as result:
             assert result.times.tolist() == [0.0, 4.0, 8.0, 12.0, 16.0, 20.0]
             assert np.abs(result.intensity[:] - edgestream.predict(frames).intensity).max() < 1e-6
+        assert {block.run for block in arriving} <= {"a"}
         with pytest.raises(edgestream.EdgestreamError, match="complete with 6 frames"):
             es.run("a")
+        with pytest.raises(edgestream.EdgestreamError, match=r"'a' is finished.*open_run\("):
+            es.follow("a")
+        with pytest.raises(edgestream.EdgestreamError, match="no run 'b'; it knows: a"):
+            es.follow("b")
         assert [state.run for state in es.runs()] == ["a"]
 
 
@@ -127,6 +146,8 @@ def test_predict_refuses_in_one_sentence() -> None:
         ([one], {"absorbers": [[3]]}, "atom 3 is C"),
         ([one], {"absorbers": "Co"}, "predicts Fe"),
         ([one], {"model": "fe-q"}, "the nearest is 'fe-k'"),
+        ("mine.extxyz", {}, "ASE Atoms or a list of them"),
+        (DEMO, {}, "ase.io.read"),
     ):
         with pytest.raises(edgestream.EdgestreamError, match=words):
             edgestream.predict(structures, **options)

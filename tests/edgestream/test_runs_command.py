@@ -34,6 +34,14 @@ def test_a_good_file_is_told_from_a_spoilt_one(run: Path) -> None:
     assert "no such file" in complaint("runs", "verify", run.with_name("none.h5"))
 
 
+def test_several_files_are_verified_at_once_and_a_folder_is_named(run: Path) -> None:
+    torn = run.with_name("torn.h5")
+    torn.write_bytes(run.read_bytes()[:-1000])
+    done = json.loads(call("runs", "verify", run, torn, "--json", code=1).stdout)
+    assert [bool(one["faults"]) for one in done] == [False, True]
+    assert "is a folder; give its files" in complaint("runs", "verify", run.parent)
+
+
 def test_a_cut_file_is_repaired_into_another(run: Path) -> None:
     run.write_bytes(run.read_bytes()[:-1000])
     assert "truncated" in call("runs", "verify", run, code=1).stdout
