@@ -67,8 +67,8 @@ def predict(
 
     uncertainty: one standard deviation, in percent of the spectrum. novelty: how far outside the
     training data; above 1 it is farther than 99 % of them, and the errors are not to be trusted.
-    Below 1 does not mean that a structure is sound: a lone atom, or positions in bohr, may have 0.3
-    where the uncertainty is 20 % and more. Look at both.
+    Below 1 does not mean that a structure is sound: positions in bohr may have 0.3, where only the
+    uncertainty, twice the usual, tells. Look at both.
     """
     from edgestream.predict_command import predict_file
     from edgestream.tables import print_json, print_spectra
