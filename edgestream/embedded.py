@@ -6,6 +6,7 @@ when this process ends, however it ends, and the shell then stops the server wit
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import importlib.util
 import os
@@ -22,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
-from xas.errors import Reject, ServerUnreachable
+from xas.errors import Reject, Retry, ServerUnreachable
 
 OLDEST = 7
 START_TIMEOUT_S = 20.0
@@ -87,6 +88,20 @@ def _major_version(path: Path) -> int:
         return 0
     found = re.search(r"v=(\d+)\.", answer.stdout)
     return int(found[1]) if found else 0
+
+
+def require_free(port: int) -> None:
+    """Retry where somebody listens on a port of 127.0.0.1 already."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as the server does
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE:
+                raise Retry(
+                    f"port {port} of 127.0.0.1 is in use (another `edgestream serve`?): choose "
+                    "another with --port N"
+                ) from None
 
 
 class EmbeddedServer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,7 +15,7 @@ import numpy as np
 from stream.sources.frames import FrameChunk
 from stream.sources.trajectory import TrajectorySource, open_trajectory
 from xas.edges import element_symbol
-from xas.errors import BadStructure, BadTrajectory, Reject
+from xas.errors import BadStructure, BadTrajectory, Reject, RunRefused
 from xas.structure import Sites, StructureBatch
 
 if TYPE_CHECKING:
@@ -104,6 +105,11 @@ class Opened:
         return self._head is None
 
     @property
+    def first_frame(self) -> StructureBatch | None:
+        """The frame that comes next, as a batch of one; None where none does."""
+        return None if self._head is None else self._head.structures[0:1]
+
+    @property
     def n_frames_hint(self) -> int | None:
         """How many selected frames there may be."""
         return self._source.n_frames_hint
@@ -179,6 +185,25 @@ def require_absorber(trajectory: Trajectory, element: int) -> None:
             )
     finally:
         opened.close()
+
+
+def require_as_many(trajectory: Trajectory, n_frames: int, kept: str) -> StructureBatch:
+    """The last of the ``n_frames`` that ``kept`` has; RunRefused where the trajectory has fewer."""
+    with closing(Opened(trajectory, first=n_frames - 1)) as opened:
+        if (last := opened.first_frame) is not None:
+            return last
+    raise RunRefused(
+        f"{trajectory.path} ends after {_complete_frames(trajectory)} frames, {kept} has "
+        f"{n_frames}: not the trajectory this run was begun with"
+    )
+
+
+def _complete_frames(trajectory: Trajectory) -> int:
+    n_frames = 0
+    with closing(Opened(trajectory)) as opened, suppress(BadTrajectory):
+        for chunk in opened:
+            n_frames += len(chunk)
+    return n_frames
 
 
 def _has_absorber(trajectory: Trajectory, structures: StructureBatch, element: int) -> bool:

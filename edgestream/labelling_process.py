@@ -48,9 +48,13 @@ def run_labeller(
     at_once: int = 1,
     metrics: str | None = None,
 ) -> None:
-    """The service until stopped: requests become jobs, ``at_once`` done at a time."""
+    """The service until stopped: requests become jobs, ``at_once`` done at a time.
+
+    ServerUnreachable at once where nobody answers for the jobs.
+    """
     stop = stop_signal(follow_parent=False)
     jobs = Jobs(jobs_url, name=CALCULATIONS)
+    jobs.recover()  # a server that is away is said at once; later it is waited for
     requests = RequestFolder(archive)
     words = ["labelling", "--out", str(archive), "--theory", msgspec.json.encode(theory).decode()]
     watch = RequestWatch(archive).look()

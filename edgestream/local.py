@@ -11,7 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from edgestream.dashboard.page_options import PageOptions
-from edgestream.embedded import EmbeddedServer
+from edgestream.embedded import EmbeddedServer, require_free
 from edgestream.passwords import jobs_server, port_password
 from edgestream.recorders import next_address, serve_exporter
 from edgestream.settings_words import DEFAULTS, settings_as_options
@@ -118,6 +118,7 @@ class LocalService:
 
     def _own_server(self) -> EmbeddedServer:
         o = self.options
+        require_free(o.port)
         try:
             password = port_password(o.port) if o.port else ""
             return EmbeddedServer(

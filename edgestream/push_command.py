@@ -11,7 +11,7 @@ from typing import get_args
 
 import msgspec
 
-from edgestream.feeding import Opened, Trajectory, feed
+from edgestream.feeding import Opened, Trajectory, feed, require_as_many
 from edgestream.models import open_store
 from edgestream.progress import Progress
 from edgestream.recorders import recorder_of
@@ -89,6 +89,8 @@ def push_trajectory(
     if skipped and not follows:
         opened.close()
         opened = Opened(trajectory, first=skipped)
+        if opened.is_empty:
+            require_as_many(trajectory, skipped, f"run {run!r}")
     hint = opened.n_frames_hint
 
     def show() -> None:

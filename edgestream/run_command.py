@@ -12,7 +12,7 @@ import msgspec
 import numpy as np
 
 from edgestream.client import file_of
-from edgestream.feeding import Opened, Trajectory, feed, require_absorber
+from edgestream.feeding import Opened, Trajectory, feed, require_absorber, require_as_many
 from edgestream.local import LocalService, ServiceOptions
 from edgestream.models import open_store
 from edgestream.progress import Progress
@@ -25,6 +25,7 @@ from stream.result_file.reader import RunFile
 from stream.service import StopSignal
 from xas.edges import atomic_number
 from xas.errors import BadTrajectory, OutputExists, Reject, RunRefused
+from xas.structure import StructureBatch
 
 SAMPLED_ROWS = 10_000
 
@@ -105,6 +106,8 @@ def run_trajectory(request: RunRequest, progress: Progress, stop: StopSignal) ->
             progress.tell(f"run {request.run!r}: {skipped} frames are there; going on")
             opened.close()
             opened = Opened(trajectory, first=skipped)
+            if opened.is_empty:  # the file may have grown by what lay in its segments
+                require_as_many(trajectory, skipped, str(request.out))
         if opened.n_frames_hint is not None:
             watcher.total = opened.n_frames_hint + skipped
         fault = ""
@@ -139,6 +142,7 @@ def check_output(request: RunRequest) -> None:
         with RunFile(out) as file:
             if file.sealed:
                 raise OutputExists(f"{out} is complete with {file.n_frames} frames")
+            require_same(request.trajectory, file)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         probe = out.parent / f".{out.name}.probe"
@@ -146,6 +150,33 @@ def check_output(request: RunRequest) -> None:
         probe.unlink()
     except OSError as error:
         raise Reject(f"{out.parent} cannot be written: {error.strerror}") from None
+
+
+def require_same(trajectory: Trajectory, file: RunFile) -> None:
+    """RunRefused where the last frame of a file is not that frame of the trajectory.
+
+    Another selection of frames is refused by the writer, which says what was asked for before.
+    """
+    requested = msgspec.json.decode(file.header.extra.get("requested", "{}"))
+    same_selection = requested.get("selection", "") == trajectory.selection
+    if not same_selection or file.n_frames == 0:
+        return
+    last = file.n_frames - 1
+    given = require_as_many(trajectory, file.n_frames, str(file.path))
+    if file.header.keep_structures and not _agree(file.structures(slice(last, None)), given):
+        raise RunRefused(
+            f"frame {last} of {trajectory.path} is another structure than in {file.path}: not the "
+            "trajectory this run was begun with"
+        )
+
+
+def _agree(kept: StructureBatch, given: StructureBatch) -> bool:
+    """Whether atoms and positions do, within float32; an unreadable frame has kept none."""
+    if not kept.n_atoms:
+        return True
+    return np.array_equal(kept.numbers, given.numbers) and np.allclose(
+        kept.positions, given.positions, rtol=1e-6, atol=1e-6, equal_nan=True
+    )
 
 
 def remove_run(out: Path) -> None:

@@ -31,7 +31,9 @@ from edgestream.options import (
 
 def serve(
     out: Annotated[Path, typer.Option(help="Folder for the result files.")],
-    port: Annotated[int, typer.Option(help="Port of the server on 127.0.0.1.")] = 6379,
+    port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Port of the server on 127.0.0.1.")
+    ] = 6379,
     workers: Workers = None,
     device: Device = "cpu",
     models: Models = None,

@@ -73,9 +73,13 @@ def run_trainer(
     settings: Settings,
     metrics: str | None = None,
 ) -> None:
-    """The service until stopped. Fenced where another one archives already."""
+    """The service until stopped. Fenced where another one archives already.
+
+    ServerUnreachable at once where nobody answers for the jobs.
+    """
     stop = stop_signal(follow_parent=False)
     stream, jobs = RedisLabelStream(url, settings), Jobs(jobs_url)
+    jobs.recover()  # a server that is away is said at once; later it is waited for
     archivist = Archivist(stream, archive)
     serve_gauges("trainer", metrics, {("archived_labels", ""): lambda: len(archivist.archive)})
     words = ["jobs", "--out", str(archive), *([] if models is None else ["--models", models])]

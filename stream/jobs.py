@@ -9,10 +9,11 @@ with any JSON arguments, and nothing else.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any, Literal
+from functools import wraps
+from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
 
 from redis import Redis, exceptions
 from rq import Queue, Retry, SimpleWorker
@@ -28,14 +29,18 @@ from rq.registry import (
 from rq.serializers import JSONSerializer
 
 from stream.allowed_job import CANCELLED, REFUSED, AllowedJob, Task
-from xas.errors import Reject
+from stream.url_secrets import shown
+from xas.errors import Reject, RightsMissing, ServerUnreachable
 
 TRAININGS, CALCULATIONS = "jobs", "labelling"  # hours of the one hold up no minutes of the other
 State = Literal["waiting", "running", "done", "failed", "cancelled"]
 ALIVE_S = 60  # without a word from its task, a job counts as abandoned, and is done again
 KEEP_S = 30 * 86_400
 ATTEMPTS = 3
-JOBS_AWAY = exceptions.RedisError  # raised where the server is away, or lets nobody look
+JOBS_AWAY = (
+    ServerUnreachable,
+    exceptions.RedisError,
+)  # raised where the server is away, or lets nobody look
 MOST_FAILED = 100  # of which it is looked whether they failed or were cancelled
 _AWAY = (exceptions.ConnectionError, exceptions.TimeoutError, exceptions.NoPermissionError)
 _STATES: dict[JobStatus, State] = {
@@ -96,6 +101,25 @@ def _jobs_of(allowed: Mapping[str, Task]) -> type[AllowedJob]:
     return OurJob
 
 
+_P, _T = ParamSpec("_P"), TypeVar("_T")
+_Method = Callable[Concatenate["Jobs", _P], _T]
+
+
+def _asking(method: _Method[_P, _T]) -> _Method[_P, _T]:
+    """A method that raises ServerUnreachable where the server is away, or RightsMissing."""
+
+    @wraps(method)
+    def asked(jobs: Jobs, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        try:
+            return method(jobs, *args, **kwargs)
+        except exceptions.NoPermissionError as error:
+            raise RightsMissing(f"the server of the jobs at {jobs.url}: {error}") from error
+        except (exceptions.ConnectionError, exceptions.TimeoutError) as error:
+            raise ServerUnreachable(f"no answer from the server at {jobs.url}: {error}") from error
+
+    return asked
+
+
 class Jobs:
     """One queue of jobs at ``url``; ``tasks``: what this process can do, by the word for it.
 
@@ -110,6 +134,7 @@ class Jobs:
         name: str = TRAININGS,
         timeout_s: float | None = None,
     ):
+        self.url = shown(url)
         self._connection = Redis.from_url(
             url, protocol=2, socket_timeout=timeout_s, socket_connect_timeout=timeout_s
         )
@@ -123,6 +148,7 @@ class Jobs:
 
     # -- asking -----------------------------------------------------------------------------------
 
+    @_asking
     def enqueue(self, task: str, job_id: str, *, timeout_s: int = 86_400, **arguments: Any) -> bool:
         """Ask for a task, arguments as JSON; False where that job waits or is being done already.
 
@@ -149,6 +175,7 @@ class Jobs:
             return False
         return True
 
+    @_asking
     def cancel(self, job_id: str) -> State:
         """Cancel a job; the state it was in. One that is being done ends at its next report.
 
@@ -163,6 +190,7 @@ class Jobs:
 
     # -- looking ----------------------------------------------------------------------------------
 
+    @_asking
     def all(self, most: int | None = None) -> list[JobState]:
         """Every job of which the server still knows, the newest first.
 
@@ -171,11 +199,13 @@ class Jobs:
         ended = self._ids("done", "failed", "cancelled", most=most or 0)
         return self._found([*self._queue.get_job_ids(), *self._ids("running"), *ended])
 
+    @_asking
     def newest(self, most: int) -> list[JobState]:
         """At most ``most`` jobs, the newest first, however many the server knows."""
         waiting = self._queue.get_job_ids(offset=-most)
         return self._found([*waiting, *self._ids(*_REGISTRIES, most=most)])[:most]
 
+    @_asking
     def counts(self) -> dict[State, int]:
         """How many jobs there are of each state; beyond MOST_FAILED, cancelled ones are failed."""
         counts: dict[State, int] = {"waiting": self._queue.count}
@@ -205,6 +235,7 @@ class Jobs:
                 states.append(self.find(job_id))
         return _newest(states)
 
+    @_asking
     def find(self, job_id: str) -> JobState:
         """One job, of which what cannot be read is left out. UnknownJob."""
         job = self._fetch(job_id)
@@ -238,6 +269,7 @@ class Jobs:
         return found
 
     @property
+    @_asking
     def refused(self) -> int:
         """How many jobs were refused on this server."""
         return int(self._connection.get(REFUSED) or 0)
@@ -257,6 +289,7 @@ class Jobs:
         self.recover()
         worker.work(burst=burst, logging_level="WARNING")
 
+    @_asking
     def recover(self) -> None:
         """Put back the jobs whose workers are silent for ALIVE_S."""
         StartedJobRegistry(queue=self._queue, job_class=self._job_class).cleanup()

@@ -88,6 +88,17 @@ def test_not_one_good_frame(tmp_path: Path) -> None:
     assert not (tmp_path / "md.png").exists()
 
 
+def test_positions_in_nanometres(tmp_path: Path) -> None:
+    small, out = tmp_path / "nm.xyz", tmp_path / "md.h5"
+    frames = ase.io.read(DEMO, ":3")
+    for atoms in frames:
+        atoms.positions /= 10
+    ase.io.write(small, frames, format="xyz")
+    said = the_line(call("run", small, "-o", out, code=2).stderr)
+    assert said.startswith(f"{small}: none of its 3 frames has a spectrum: frame 0: two atoms lie")
+    assert said.endswith("are the positions in angstrom?")
+
+
 def test_a_truncated_trajectory_keeps_its_complete_frames(tmp_path: Path) -> None:
     cut, out = tmp_path / "cut.extxyz", tmp_path / "md.h5"
     cut.write_text(text_of(slice(0, 10))[:-200])
@@ -138,12 +149,19 @@ def test_a_server_that_nobody_runs(tmp_path: Path) -> None:
     assert "edgestream serve --out DIR" in said
     assert url in complaint("status", "--redis-url", url, code=3)
     assert url in complaint("push", DEMO, "--run", "md", "--redis-url", url, code=3)
+    for words in (["list"], ["show", "x"], ["cancel", "x"]):
+        said = complaint("jobs", *words, "--redis-url", url, code=3)
+        assert f"no answer from the server at {url}" in said
+    labels, jobs = ("--labels", tmp_path / "labels"), ("--jobs-url", url)
+    assert url in complaint("labeller", *labels, *jobs, "--", "true", code=3)
 
 
 def test_a_port_that_is_taken(tmp_path: Path) -> None:
     with EmbeddedServer(port=free_port()) as server:
         said = call("serve", "--out", tmp_path / "out", "--port", server.port, code=3).stderr
-    assert str(server.port) in the_line(said)
+        port = f"port {server.port} of 127.0.0.1 is in use (another `edgestream serve`?)"
+    assert the_line(said) == f"{port}: choose another with --port N"
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("comes_back", [True, False])

@@ -102,6 +102,10 @@ def test_an_interrupted_push_is_resumed(tmp_path: Path) -> None:
         assert code == 130
         assert "open: --resume goes on" in printed
         assert "frames already: resume it" in complaint(*words)
+        short = tmp_path / "short.extxyz"
+        short.write_text(text_of(slice(0, 5)))
+        said = complaint("push", short, *words[2:], "--resume")
+        assert f"{short} ends after 5 frames, run 'md' has " in said
         call(*words[:-4], "--resume")
         until(lambda: finished(url, "md"))
     assert frames_in(tmp_path / "md.h5") == N_FRAMES

@@ -156,6 +156,25 @@ def test_a_run_is_resumed_only_as_it_was_begun(tmp_path: Path) -> None:
     assert_rows(out, ase.io.read(part, "::2"))
 
 
+def test_a_run_is_resumed_only_with_its_own_trajectory(tmp_path: Path) -> None:
+    out, source = tmp_path / "md.h5", tmp_path / "md.extxyz"
+    source.write_text(text_of(slice(0, 20))[:-30])
+    call("run", source, "-o", out, code=2)
+    begun, kept = out.read_bytes(), text_of(slice(0, 19))
+    last = text_of(slice(18, 19))
+    for text, why in {
+        text_of(slice(0, 10)): f"{source} ends after 10 frames, {out} has 19: not the trajectory",
+        kept.replace(last, last.replace("\nC ", "\nN ", 1)): f"frame 18 of {source} is another",
+        text_of(slice(20, 50)): f"frame 18 of {source} is another structure than in {out}: not",
+    }.items():
+        source.write_text(text)
+        assert why in complaint("run", source, "-o", out, "--resume")
+        assert out.read_bytes() == begun
+    source.write_text(kept)
+    call("run", source, "-o", out, "--resume")
+    assert_rows(out, ase.io.read(source, ":"))
+
+
 def test_a_service_that_runs_already_does_the_work(tmp_path: Path) -> None:
     out = tmp_path / "served" / "md.h5"
     with service(tmp_path / "served") as url:
