@@ -59,7 +59,7 @@ class Exporter(Collector):
         found: dict[str, Samples] = {"server_up": {(): 0.0}, "jobs_server_up": {(): 0.0}}
         with contextlib.suppress(EdgestreamError):
             found |= {**self._asked(), "server_up": {(): 1.0}}
-        with contextlib.suppress(JOBS_AWAY):
+        with contextlib.suppress(*JOBS_AWAY):
             found |= {**_of_jobs(self._queues), "jobs_server_up": {(): 1.0}}
         for row in (m for m in METRICS if m.by == "exporter"):
             samples = found.get(row.name.removeprefix("edgestream_").removesuffix("_total"), {})

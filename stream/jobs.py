@@ -101,7 +101,8 @@ def _jobs_of(allowed: Mapping[str, Task]) -> type[AllowedJob]:
     return OurJob
 
 
-_P, _T = ParamSpec("_P"), TypeVar("_T")
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
 _Method = Callable[Concatenate["Jobs", _P], _T]
 
 
