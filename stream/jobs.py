@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import wraps
-from typing import Any, Concatenate, Literal, ParamSpec, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 from redis import Redis, exceptions
 from rq import Queue, Retry, SimpleWorker
@@ -101,16 +101,14 @@ def _jobs_of(allowed: Mapping[str, Task]) -> type[AllowedJob]:
     return OurJob
 
 
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-_Method = Callable[Concatenate["Jobs", _P], _T]
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
-def _asking(method: _Method[_P, _T]) -> _Method[_P, _T]:
+def _asking(method: _Method) -> _Method:
     """A method that raises ServerUnreachable where the server is away, or RightsMissing."""
 
     @wraps(method)
-    def asked(jobs: Jobs, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    def asked(jobs: Jobs, *args: Any, **kwargs: Any) -> Any:
         try:
             return method(jobs, *args, **kwargs)
         except exceptions.NoPermissionError as error:
@@ -118,7 +116,7 @@ def _asking(method: _Method[_P, _T]) -> _Method[_P, _T]:
         except (exceptions.ConnectionError, exceptions.TimeoutError) as error:
             raise ServerUnreachable(f"no answer from the server at {jobs.url}: {error}") from error
 
-    return asked
+    return cast("_Method", asked)
 
 
 class Jobs:
