@@ -171,7 +171,8 @@ def _generator(model: Any, rng: Random) -> None:
 
 
 def _opset(model: Any, rng: Random) -> None:
-    model.opset_import[0].version = rng.choice((0, -1, 1, 5, 30, 2**62))
+    for opset in model.opset_import[:1]:
+        opset.version = rng.choice((0, -1, 1, 5, 30, 2**62))
     model.ir_version = rng.choice((0, 3, 8, 99, -1))
 
 
