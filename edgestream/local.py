@@ -118,7 +118,8 @@ class LocalService:
 
     def _own_server(self) -> EmbeddedServer:
         o = self.options
-        require_free(o.port)
+        if o.port:
+            require_free(o.port)
         try:
             password = port_password(o.port) if o.port else ""
             return EmbeddedServer(
